@@ -1,1 +1,50 @@
-//! ublk
+//! The kernel's ublk interface: control, queues, requests and data paths. It knows no targets and
+//! no faults.
+//!
+//! # Model
+//!
+//! A ublk device has a *control* side (`/dev/ublk-control`: [`control`]), a *character device*
+//! (`/dev/ublkcN`) through which a server takes requests, and the *block device* (`/dev/ublkbN`)
+//! that clients see. Each queue of the device is served by one thread with one io_uring
+//! ([`Queue`]): for every tag it sends FETCH once, and from then on one COMMIT_AND_FETCH per
+//! request. A request that has arrived and was not committed is *in flight* for the client, for as
+//! long as the server likes: that is what holding a request means.
+//!
+//! # What is where
+//!
+//! | module | provides |
+//! |---|---|
+//! | [`features`] | what the driver offers, and since which kernel |
+//! | [`control`] | add, parameterise, start, stop, delete, query |
+//! | [`params`] | the limits of a device, typed |
+//! | [`queue`] | completions in, commits out |
+//! | [`request`] | one block request, consumed by committing it |
+//! | [`data_path`] | how a request's payload moves, one way a file |
+//! | [`memory`] | mappings whose lifetime the kernel relies on |
+//!
+//! # Source of the facts
+//!
+//! `drivers/block/ublk_drv.c` and `include/uapi/linux/ublk_cmd.h` of Linux 7.2. The binary interface
+//! is the one that `libublk::sys` generates from its copy of that header.
+#![expect(
+    unsafe_code,
+    reason = "ring memory, mappings and raw commands are this crate's subject"
+)]
+
+pub mod control;
+pub mod data_path;
+mod error;
+pub mod features;
+pub mod memory;
+pub mod params;
+pub mod queue;
+pub mod request;
+mod ring;
+
+pub use control::{DeviceInfo, DeviceState};
+pub use data_path::DataPathKind;
+pub use error::Error;
+pub use features::Features;
+pub use params::Params;
+pub use queue::{BackingOp, Completion, Queue, QueueConfig};
+pub use request::{Op, Request, RequestFlags};

@@ -1,0 +1,163 @@
+//! ADD_DEV, SET_PARAMS and START_DEV as raw commands on a ring with 128-byte entries.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use libublk::sys;
+
+use super::{CONTROL_DEVICE, DeviceInfo};
+use crate::error::Error;
+use crate::{Features, Params};
+
+/// What ADD_DEV is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct AddDevice {
+    /// The number N of `/dev/ublkbN`; none lets the driver choose.
+    pub id: Option<u32>,
+    /// Queues.
+    pub queues: u16,
+    /// Tags of each queue, at most 4096.
+    pub depth: u16,
+    /// The longest read or write in bytes, at most 32 MiB.
+    pub max_io_bytes: u32,
+    /// Features that the device needs.
+    pub flags: Features,
+}
+
+/// Makes `/dev/ublkcN` (`UBLK_U_CMD_ADD_DEV`).
+///
+/// # Errors
+/// [`Error::Command`] with the driver's answer; [`Error::MissingFeature`] if the driver cleared a
+/// flag, which it does silently for flags that it does not know (the device is deleted again).
+pub fn add(request: AddDevice) -> Result<DeviceInfo, Error> {
+    let mut raw = sys::ublksrv_ctrl_dev_info {
+        dev_id: request.id.unwrap_or(u32::MAX),
+        nr_hw_queues: request.queues,
+        queue_depth: request.depth,
+        max_io_buf_bytes: request.max_io_bytes,
+        flags: request.flags.bits(),
+        // The driver compares this with the pid that START_DEV names.
+        ublksrv_pid: i32::try_from(std::process::id()).unwrap_or(0),
+        ..Default::default()
+    };
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: raw.dev_id,
+        addr: (&raw mut raw) as u64,
+        len: struct_len::<sys::ublksrv_ctrl_dev_info>(),
+        ..no_queue()
+    };
+    let hint = match request.id {
+        Some(_) => {
+            "EEXIST: the number is taken; `bvecctl dev list` shows ours, leave --id out for a free one"
+        }
+        None => "EINVAL: a value is out of range; ENOMEM or EACCES: too many devices (ublks_max)",
+    };
+    submit("ADD_DEV", sys::UBLK_U_CMD_ADD_DEV, header, Some(hint))?;
+    let info = DeviceInfo::from_raw(&raw);
+    if let Err(missing) = info.flags.require(request.flags) {
+        super::delete(info.id)?;
+        return Err(missing);
+    }
+    Ok(info)
+}
+
+/// Sets the device's limits (`UBLK_U_CMD_SET_PARAMS`); only before it starts.
+///
+/// # Errors
+/// [`Error::Command`] with the driver's answer.
+pub fn set_params(id: u32, params: &Params) -> Result<(), Error> {
+    let mut raw = params.to_raw();
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: id,
+        addr: (&raw mut raw) as u64,
+        len: u16::try_from(raw.known.len).unwrap_or(u16::MAX),
+        ..no_queue()
+    };
+    let hint = "EINVAL: block sizes, limits or the size do not fit together";
+    submit("SET_PARAMS", sys::UBLK_U_CMD_SET_PARAMS, header, Some(hint)).map(drop)
+}
+
+/// Makes `/dev/ublkbN` (`UBLK_U_CMD_START_DEV`). Waits until every tag of every queue was fetched,
+/// so it must not be called before the queue threads run.
+///
+/// # Errors
+/// [`Error::Command`] with the driver's answer.
+pub fn start(id: u32) -> Result<(), Error> {
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: id,
+        data: [u64::from(std::process::id())],
+        ..no_queue()
+    };
+    submit("START_DEV", sys::UBLK_U_CMD_START_DEV, header, None).map(drop)
+}
+
+fn no_queue() -> sys::ublksrv_ctrl_cmd {
+    sys::ublksrv_ctrl_cmd {
+        queue_id: u16::MAX,
+        ..Default::default()
+    }
+}
+
+fn struct_len<T>() -> u16 {
+    // Every structure of this interface is shorter than 200 bytes.
+    u16::try_from(size_of::<T>()).unwrap_or(u16::MAX)
+}
+
+fn submit(
+    name: &'static str,
+    code: u32,
+    header: sys::ublksrv_ctrl_cmd,
+    hint: Option<&'static str>,
+) -> Result<i32, Error> {
+    super::check_access()?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(CONTROL_DEVICE)
+        .map_err(Error::system(format!("open {CONTROL_DEVICE}")))?;
+    let answer = super::on_control_thread(|| run(&file, code, header))
+        .map_err(Error::system(format!("send {name} to the driver")))?;
+    if answer >= 0 {
+        return Ok(answer);
+    }
+    let device = if header.dev_id == u32::MAX {
+        "(new)".into()
+    } else {
+        header.dev_id.to_string()
+    };
+    let source = io::Error::from_raw_os_error(-answer);
+    Err(Error::Command {
+        command: name,
+        device,
+        source,
+        hint,
+    })
+}
+
+fn run(file: &File, code: u32, header: sys::ublksrv_ctrl_cmd) -> io::Result<i32> {
+    let mut ring: IoUring<squeue::Entry128, cqueue::Entry> = IoUring::builder().build(4)?;
+    let mut command = [0_u8; 80];
+    // SAFETY: the header is a plain C structure of integers without padding.
+    let bytes = unsafe {
+        std::slice::from_raw_parts((&raw const header).cast::<u8>(), size_of_val(&header))
+    };
+    command[..bytes.len()].copy_from_slice(bytes);
+    let entry = opcode::UringCmd80::new(types::Fd(file.as_raw_fd()), code)
+        .cmd(command)
+        .build();
+    // SAFETY: the structure that the header points to lives in the caller's frame, and we do not
+    // return before the command has completed.
+    unsafe { ring.submission().push(&entry) }.map_err(io::Error::other)?;
+    loop {
+        match ring.submit_and_wait(1) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(completion) = ring.completion().next() {
+            return Ok(completion.result());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Data path `copy`: each tag has staging memory in the server, whose address goes with FETCH and
+//! COMMIT. The driver fills it before it delivers a source request and empties it when a destination
+//! request is committed (`ublk_map_io`, `ublk_unmap_io`).
+
+use std::io;
+
+use io_uring::squeue::Entry;
+use io_uring::{opcode, types};
+
+use super::Transfer;
+use crate::memory::{Mapping, Span};
+use crate::queue::BACKING_FILE;
+
+/// Memory for one payload of each tag of a queue. `user-copy` uses it too.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    memory: Mapping,
+    slot_bytes: usize,
+}
+
+impl Staging {
+    pub(crate) fn new(depth: u16, max_io_bytes: u32) -> io::Result<Self> {
+        let slot_bytes = max_io_bytes as usize;
+        Ok(Self {
+            memory: Mapping::anonymous(slot_bytes * usize::from(depth))?,
+            slot_bytes,
+        })
+    }
+
+    pub(crate) fn span(&self, tag: u16, len_bytes: u32) -> Span<'_> {
+        assert!(
+            len_bytes as usize <= self.slot_bytes,
+            "payload of {len_bytes} bytes"
+        );
+        self.memory
+            .span(usize::from(tag) * self.slot_bytes, len_bytes as usize)
+    }
+
+    fn part(&self, tag: u16, transfer: Transfer) -> *mut u8 {
+        let end = transfer.request_offset_bytes + transfer.len_bytes;
+        // SAFETY: the span reaches to the end of the transfer, which begins at or before that end.
+        unsafe {
+            self.span(tag, end)
+                .as_ptr()
+                .add(transfer.request_offset_bytes as usize)
+        }
+    }
+
+    pub(crate) fn destination_entry(&self, tag: u16, transfer: Transfer) -> Entry {
+        opcode::Read::new(
+            types::Fixed(BACKING_FILE),
+            self.part(tag, transfer),
+            transfer.len_bytes,
+        )
+        .offset(transfer.backing_offset_bytes)
+        .build()
+    }
+
+    pub(crate) fn source_entry(&self, tag: u16, transfer: Transfer) -> Entry {
+        opcode::Write::new(
+            types::Fixed(BACKING_FILE),
+            self.part(tag, transfer),
+            transfer.len_bytes,
+        )
+        .offset(transfer.backing_offset_bytes)
+        .rw_flags(transfer.rw_flags)
+        .build()
+    }
+}
+
+/// One queue's staging memory, known to the driver by address.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    staging: Staging,
+}
+
+impl Copy {
+    pub(crate) fn new(depth: u16, max_io_bytes: u32) -> io::Result<Self> {
+        Ok(Self {
+            staging: Staging::new(depth, max_io_bytes)?,
+        })
+    }
+
+    pub(crate) fn address(&self, tag: u16) -> u64 {
+        self.staging.span(tag, 0).as_ptr() as u64
+    }
+
+    pub(crate) fn staging(&self) -> &Staging {
+        &self.staging
+    }
+}

@@ -1,0 +1,360 @@
+//! One queue: completions come in as [`Request`]s, commits go out. This is where a request's way
+//! through the server begins and ends.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use io_uring::{opcode, squeue, types};
+use libublk::sys;
+
+use crate::data_path::{DataPath, DataPathKind, Transfer};
+use crate::error::Error;
+use crate::memory::{Mapping, Span};
+use crate::request::Request;
+use crate::ring::{Ring, Token};
+
+/// The ring's registered files.
+const CHAR_DEVICE: u32 = 0;
+pub(crate) const BACKING_FILE: u32 = 1;
+const WAKE_EVENT: u32 = 2;
+
+/// What a queue thread needs to open its queue.
+#[derive(Debug, Clone)]
+pub struct QueueConfig {
+    /// The number N of `/dev/ublkcN`.
+    pub device: u32,
+    /// Which queue of the device, from 0.
+    pub queue: u16,
+    /// Tags of the queue, as the driver gave them.
+    pub depth: u16,
+    /// The longest read or write in bytes.
+    pub max_io_bytes: u32,
+    /// How payload moves.
+    pub data_path: DataPathKind,
+    /// The character device, opened by [`open_char_device`].
+    pub char_device: Arc<OwnedFd>,
+    /// What backs the device, for targets that have a file.
+    pub backing: Option<Arc<OwnedFd>>,
+    /// An eventfd: a write to it makes the queue report [`Completion::Woken`].
+    pub wake: Arc<OwnedFd>,
+}
+
+/// What came back from the kernel.
+#[derive(Debug)]
+pub enum Completion {
+    /// A new request.
+    Arrived(Request),
+    /// The operation on the backing for the request with this tag is complete: bytes moved or 0, or
+    /// a negative errno.
+    Backing {
+        /// The request's tag.
+        tag: u16,
+        /// Bytes or a negative errno.
+        result: i32,
+    },
+    /// Somebody wrote to the wake event.
+    Woken,
+    /// The driver takes no more of this tag: `-ENODEV` when the device stops
+    /// (`UBLK_IO_RES_ABORT`), any other negative errno when it refused the command.
+    Ended {
+        /// The tag.
+        tag: u16,
+        /// The driver's answer.
+        result: i32,
+    },
+}
+
+/// An operation on the backing of a device, for one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackingOp {
+    /// Fill a part of the request's payload.
+    Read {
+        /// Where on the backing, in bytes.
+        offset_bytes: u64,
+        /// Where in the request, in bytes.
+        at_bytes: u32,
+        /// How much, in bytes.
+        len_bytes: u32,
+    },
+    /// Store a part of the request's payload.
+    Write {
+        /// Where on the backing, in bytes.
+        offset_bytes: u64,
+        /// Where in the request, in bytes.
+        at_bytes: u32,
+        /// How much, in bytes.
+        len_bytes: u32,
+        /// Durable before it completes (`RWF_DSYNC`).
+        durable: bool,
+    },
+    /// `fdatasync(2)`.
+    Sync,
+    /// `fallocate(2)`.
+    Allocate {
+        /// `FALLOC_FL_*`.
+        mode: i32,
+        /// Where on the backing, in bytes.
+        offset_bytes: u64,
+        /// How much, in bytes.
+        len_bytes: u64,
+    },
+}
+
+/// Opens `/dev/ublkcN`. It can be open once only; the queues share it.
+///
+/// # Errors
+/// The system's.
+pub fn open_char_device(device: u32) -> Result<Arc<OwnedFd>, Error> {
+    let path = format!("/dev/ublkc{device}");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_CLOEXEC)
+        .open(&path)
+        .map_err(Error::system(format!("open {path}")))?;
+    Ok(Arc::new(file.into()))
+}
+
+/// One queue of a device, on the thread that serves it.
+///
+/// The fields are dropped in their order: the ring closes before the memory it may still name goes.
+#[derive(Debug)]
+pub struct Queue {
+    ring: Ring,
+    path: DataPath,
+    descriptors: Mapping,
+    wake_count: Box<u64>,
+    config: QueueConfig,
+}
+
+impl Queue {
+    /// Opens the queue on the calling thread, which must be the one that serves it: the driver ties
+    /// each tag to the task that fetched it.
+    ///
+    /// # Errors
+    /// The system's, for the ring, the mappings or the registrations.
+    pub fn open(config: QueueConfig) -> Result<Self, Error> {
+        let queue = config.queue;
+        let context = |what: &str| Error::system(format!("{what} of queue {queue}"));
+        let ring = Ring::new(config.depth).map_err(context("make the ring"))?;
+        let backing = config.backing.as_ref().map_or(-1, |file| file.as_raw_fd());
+        let files: [RawFd; 3] = [
+            config.char_device.as_raw_fd(),
+            backing,
+            config.wake.as_raw_fd(),
+        ];
+        ring.io_uring()
+            .submitter()
+            .register_files(&files)
+            .map_err(context("register the files"))?;
+        if config.data_path == DataPathKind::AutoZeroCopy {
+            ring.io_uring()
+                .submitter()
+                .register_buffers_sparse(u32::from(config.depth))
+                .map_err(context("register a buffer table"))?;
+        }
+        let path = DataPath::new(
+            config.data_path,
+            queue,
+            config.depth,
+            config.max_io_bytes,
+            config.char_device.as_raw_fd(),
+        )
+        .map_err(context("map the staging memory"))?;
+        let descriptors = map_descriptors(&config).map_err(context("map the io descriptors"))?;
+        Ok(Self {
+            ring,
+            path,
+            descriptors,
+            wake_count: Box::new(0),
+            config,
+        })
+    }
+
+    /// Sends FETCH for every tag and arms the wake event. START_DEV waits for this of every queue.
+    ///
+    /// # Errors
+    /// The ring's.
+    pub fn fetch_all(&mut self) -> io::Result<()> {
+        self.arm_wake()?;
+        for tag in 0..self.config.depth {
+            self.command(sys::UBLK_U_IO_FETCH_REQ, tag, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued and waits until there is a completion, at most `timeout` if one is
+    /// given.
+    ///
+    /// # Errors
+    /// The ring's.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.ring.wait(timeout)
+    }
+
+    /// Takes the next completion, if there is one.
+    #[inline]
+    pub fn next_completion(&mut self) -> Option<Completion> {
+        let (token, result) = self.ring.next()?;
+        Some(match token {
+            Token::Backing(tag) => Completion::Backing { tag, result },
+            Token::Wake => Completion::Woken,
+            Token::Command(tag) if result == 0 => {
+                Completion::Arrived(Request::from_descriptor(tag, &self.descriptor(tag)))
+            }
+            Token::Command(tag) => Completion::Ended { tag, result },
+        })
+    }
+
+    /// Answers a request and asks for the tag's next one.
+    ///
+    /// `result` is what the client gets: bytes moved (for a read or write) or 0, or a negative
+    /// errno. A short result makes the kernel send the rest again as a new request
+    /// (`__ublk_complete_rq`).
+    ///
+    /// # Errors
+    /// The ring's. The request is consumed in any case.
+    #[inline]
+    pub fn commit(&mut self, request: Request, result: i32) -> io::Result<()> {
+        let tag = request.tag();
+        request.abandon();
+        self.command(sys::UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, result)
+    }
+
+    /// Starts an operation on the backing for the request with this tag; its end is reported as
+    /// [`Completion::Backing`].
+    ///
+    /// # Errors
+    /// The ring's.
+    #[inline]
+    pub fn submit(&mut self, tag: u16, op: BackingOp) -> io::Result<()> {
+        let file = types::Fixed(BACKING_FILE);
+        let entry = match op {
+            BackingOp::Read {
+                offset_bytes,
+                at_bytes,
+                len_bytes,
+            } => self
+                .path
+                .destination_entry(tag, transfer(offset_bytes, at_bytes, len_bytes, false)),
+            BackingOp::Write {
+                offset_bytes,
+                at_bytes,
+                len_bytes,
+                durable,
+            } => self
+                .path
+                .source_entry(tag, transfer(offset_bytes, at_bytes, len_bytes, durable)),
+            BackingOp::Sync => opcode::Fsync::new(file)
+                .flags(types::FsyncFlags::DATASYNC)
+                .build(),
+            BackingOp::Allocate {
+                mode,
+                offset_bytes,
+                len_bytes,
+            } => opcode::Fallocate::new(file, len_bytes)
+                .offset(offset_bytes)
+                .mode(mode)
+                .build(),
+        };
+        self.push(&entry.user_data(Token::Backing(tag).pack()))
+    }
+
+    /// Brings a source request's payload to where the server reaches it (`user-copy`); nothing to do
+    /// on the other data paths.
+    ///
+    /// # Errors
+    /// The driver's, such as `EACCES` when the device is gone.
+    #[inline]
+    pub fn gather(&self, request: &Request) -> io::Result<()> {
+        self.path.gather(request)
+    }
+
+    /// Brings the first `len_bytes` of a destination request's payload to its pages (`user-copy`);
+    /// nothing to do on the other data paths.
+    ///
+    /// # Errors
+    /// As [`Queue::gather`].
+    #[inline]
+    pub fn scatter(&self, request: &Request, len_bytes: u32) -> io::Result<()> {
+        self.path.scatter(request, len_bytes)
+    }
+
+    /// The payload of the request with this tag as memory of the server; none where it stays in the
+    /// request's own pages (`auto-zero-copy`).
+    #[inline]
+    #[must_use]
+    pub fn payload(&self, tag: u16, len_bytes: u32) -> Option<Span<'_>> {
+        self.path.payload(tag, len_bytes)
+    }
+
+    /// Arms the wake event again after [`Completion::Woken`].
+    ///
+    /// # Errors
+    /// The ring's.
+    pub fn arm_wake(&mut self) -> io::Result<()> {
+        let counter = (&raw mut *self.wake_count).cast::<u8>();
+        let entry = opcode::Read::new(types::Fixed(WAKE_EVENT), counter, 8)
+            .build()
+            .user_data(Token::Wake.pack());
+        self.push(&entry)
+    }
+
+    fn command(&mut self, code: u32, tag: u16, result: i32) -> io::Result<()> {
+        let address = self.path.address(tag);
+        let command = sys::ublksrv_io_cmd {
+            q_id: self.config.queue,
+            tag,
+            result,
+            addr: address.command,
+        };
+        // SAFETY: the structure is sixteen bytes of integers without padding.
+        let bytes = unsafe { std::mem::transmute::<sys::ublksrv_io_cmd, [u8; 16]>(command) };
+        let entry = opcode::UringCmd16::new(types::Fixed(CHAR_DEVICE), code)
+            .cmd(bytes)
+            .addr(address.entry)
+            .build()
+            .user_data(Token::Command(tag).pack());
+        self.push(&entry)
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        // SAFETY: every entry names registered files and memory of `self.path` or
+        // `self.wake_count`, both of which outlive the ring.
+        unsafe { self.ring.push(entry) }
+    }
+
+    fn descriptor(&self, tag: u16) -> sys::ublksrv_io_desc {
+        let index = usize::from(tag) * size_of::<sys::ublksrv_io_desc>();
+        let span = self
+            .descriptors
+            .span(index, size_of::<sys::ublksrv_io_desc>());
+        // SAFETY: the span covers one descriptor, which the driver has finished writing before the
+        // tag's command completed. A volatile read, because the driver writes it again later.
+        unsafe { span.as_ptr().cast::<sys::ublksrv_io_desc>().read_volatile() }
+    }
+}
+
+fn transfer(offset_bytes: u64, at_bytes: u32, len_bytes: u32, durable: bool) -> Transfer {
+    Transfer {
+        backing_offset_bytes: offset_bytes,
+        request_offset_bytes: at_bytes,
+        len_bytes,
+        rw_flags: if durable { libc::RWF_DSYNC } else { 0 },
+    }
+}
+
+/// Maps the queue's io descriptors: one area of `UBLK_MAX_QUEUE_DEPTH` descriptors a queue, of which
+/// the queue's depth, rounded to pages, is mapped (`ublk_ch_mmap`).
+fn map_descriptors(config: &QueueConfig) -> io::Result<Mapping> {
+    let size = size_of::<sys::ublksrv_io_desc>();
+    let area = size * sys::UBLK_MAX_QUEUE_DEPTH as usize;
+    let len = (size * usize::from(config.depth)).next_multiple_of(4096);
+    let offset = i64::try_from(usize::from(config.queue) * area)
+        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    Mapping::shared(&*config.char_device, offset, len, false)
+}

@@ -1,0 +1,139 @@
+//! The io_uring of one queue thread, and what its completions mean.
+
+use std::io;
+use std::time::Duration;
+
+use io_uring::{IoUring, squeue, types};
+
+/// What an entry of the ring was for; travels in its user data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// A FETCH or COMMIT_AND_FETCH of a tag.
+    Command(u16),
+    /// An operation on the backing, for the request with a tag.
+    Backing(u16),
+    /// The eventfd that wakes the queue.
+    Wake,
+}
+
+impl Token {
+    const BACKING: u64 = 1 << 16;
+    const WAKE: u64 = 1 << 17;
+
+    pub(crate) fn pack(self) -> u64 {
+        match self {
+            Self::Command(tag) => u64::from(tag),
+            Self::Backing(tag) => u64::from(tag) | Self::BACKING,
+            Self::Wake => Self::WAKE,
+        }
+    }
+
+    pub(crate) fn unpack(user_data: u64) -> Self {
+        // The low sixteen bits are the tag by construction.
+        let tag = u16::try_from(user_data & 0xffff).unwrap_or(0);
+        match user_data & !0xffff {
+            0 => Self::Command(tag),
+            Self::BACKING => Self::Backing(tag),
+            _ => Self::Wake,
+        }
+    }
+}
+
+/// The io_uring of one queue thread.
+pub(crate) struct Ring {
+    ring: IoUring,
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring").finish_non_exhaustive()
+    }
+}
+
+impl Ring {
+    /// A ring with room for one command and one backing operation of each of `depth` tags.
+    pub(crate) fn new(depth: u16) -> io::Result<Self> {
+        let entries = u32::from(depth).max(8).next_power_of_two();
+        // Kernels before 6.1 have no deferred task work; the ring works without, only dearer.
+        let ring = Self::build(entries, true).or_else(|_| Self::build(entries, false))?;
+        Ok(Self { ring })
+    }
+
+    fn build(entries: u32, deferred: bool) -> io::Result<IoUring> {
+        let mut builder = IoUring::builder();
+        builder
+            .dontfork()
+            .setup_cqsize(entries * 4)
+            .setup_coop_taskrun();
+        if deferred {
+            // The thread that builds the ring is the only one that uses it.
+            builder.setup_single_issuer().setup_defer_taskrun();
+        }
+        builder.build(entries)
+    }
+
+    pub(crate) fn io_uring(&self) -> &IoUring {
+        &self.ring
+    }
+
+    /// Queues an entry; sends what is queued first when the ring is full.
+    ///
+    /// # Safety
+    /// Memory and descriptors that the entry names must stay valid until its completion.
+    pub(crate) unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        // SAFETY: handed on from the caller.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            retry_interrupted(self.ring.submit())?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued and waits for a completion, at most `timeout` if one is given.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Some(timeout) = timeout else {
+            return retry_interrupted(self.ring.submit_and_wait(1));
+        };
+        let limit = types::Timespec::from(timeout);
+        let args = types::SubmitArgs::new().timespec(&limit);
+        match self.ring.submitter().submit_with_args(1, &args) {
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(()),
+            other => retry_interrupted(other),
+        }
+    }
+
+    /// Takes the next completion, if there is one.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<(Token, i32)> {
+        let completion = self.ring.completion().next()?;
+        Some((Token::unpack(completion.user_data()), completion.result()))
+    }
+}
+
+/// A wait that a signal or a full completion queue ended early is no failure: the caller looks at
+/// the completions and comes back.
+fn retry_interrupted(result: io::Result<usize>) -> io::Result<()> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+            _ => Err(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_packing() {
+        for token in [
+            Token::Command(0),
+            Token::Command(4095),
+            Token::Backing(7),
+            Token::Wake,
+        ] {
+            assert_eq!(Token::unpack(token.pack()), token);
+        }
+    }
+}
