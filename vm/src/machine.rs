@@ -1,0 +1,308 @@
+//! The virtual machine's hardware and kernel command line: QEMU's arguments and nothing else.
+
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::kernel::Kernel;
+use crate::qemu::Qemu;
+
+/// The hardware that the guest gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Number of virtual CPUs.
+    pub cpus: u32,
+    /// Memory in MiB; none means enough for the programs and 1 GiB at least.
+    pub memory_mib: Option<u64>,
+    /// Lets idle virtual CPUs spin instead of sleeping: wake-ups between them are faster, and the
+    /// host's CPUs are busy.
+    pub idle_poll: bool,
+    /// Counts instructions instead of time: one instruction is one virtual nanosecond. Costs two to
+    /// three times the wall time, needs TCG and one CPU, and repeats to three or four digits.
+    pub count_instructions: bool,
+    /// Leaves out the options that make booting faster but change what is measured: mitigations,
+    /// security modules and the checks of the clock stay as the distribution has them.
+    pub stock_command_line: bool,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            cpus: 2,
+            memory_mib: None,
+            idle_poll: false,
+            count_instructions: false,
+            stock_command_line: false,
+        }
+    }
+}
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The CPU itself.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
+}
+
+impl std::fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
+
+/// Everything that a command line is made of.
+#[derive(Debug)]
+pub(crate) struct Boot<'a> {
+    pub(crate) qemu: &'a Qemu,
+    pub(crate) accelerator: Accelerator,
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) image: &'a Path,
+    pub(crate) initramfs: &'a Path,
+    pub(crate) memory_mib: u64,
+    /// Connected sockets that QEMU inherits.
+    pub(crate) console: RawFd,
+    /// The virtio ports by name.
+    pub(crate) ports: Vec<(&'static str, RawFd)>,
+    /// The interactive terminal, if there is one.
+    pub(crate) terminal: Option<RawFd>,
+}
+
+impl Machine {
+    /// Refuses combinations that cannot work.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let wrong = |option: &str, reason: &str| {
+            Err(Error::Option {
+                option: option.into(),
+                reason: reason.into(),
+            })
+        };
+        match self {
+            Self { cpus: 0 | 65.., .. } => wrong("--cpus", "1 to 64 virtual CPUs can be had"),
+            Self {
+                count_instructions: true,
+                cpus: 2..,
+                ..
+            } => wrong(
+                "--count-instructions",
+                "it needs --cpus 1: with more, the counts depend on how the CPUs interleave",
+            ),
+            Self {
+                memory_mib: Some(0..256),
+                ..
+            } => wrong(
+                "--memory",
+                "the kernel and its initramfs need 256 MiB at least",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The arguments for QEMU.
+    pub(crate) fn arguments(&self, boot: &Boot<'_>) -> Vec<OsString> {
+        // Devices that nobody uses cost time at every boot: the kernel probes them.
+        let mut args = Arguments::default();
+        args.pair(
+            "-machine",
+            "q35,sata=off,smbus=off,usb=off,vmport=off,graphics=off",
+        );
+        args.pair("-smp", self.cpus.to_string());
+        args.pair("-m", boot.memory_mib.to_string());
+        args.words(&[
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
+        self.accelerate(boot, &mut args);
+        args.pair("-kernel", boot.image);
+        args.pair("-initrd", boot.initramfs);
+        args.pair("-append", self.command_line(boot));
+        args.socket("console", boot.console);
+        args.pair("-serial", "chardev:console");
+        args.pair("-device", "virtio-serial-pci,max_ports=8");
+        for (name, fd) in &boot.ports {
+            args.socket(name, *fd);
+            args.pair(
+                "-device",
+                format!("virtserialport,chardev={name},name={name}"),
+            );
+        }
+        if let Some(fd) = boot.terminal {
+            args.socket("terminal", fd);
+            args.pair("-device", "virtconsole,chardev=terminal");
+        }
+        args.0
+    }
+
+    fn accelerate(&self, boot: &Boot<'_>, args: &mut Arguments) {
+        if boot.accelerator == Accelerator::Kvm {
+            args.pair("-accel", "kvm");
+            args.pair("-cpu", "host");
+            return;
+        }
+        let threads = self.cpus > 1 && !self.count_instructions && boot.qemu.has_reliable_threads();
+        args.pair(
+            "-accel",
+            if threads {
+                "tcg,thread=multi"
+            } else {
+                "tcg,thread=single"
+            },
+        );
+        // The fastest of the tried models: newer ones have instructions that cost TCG more than
+        // they save.
+        args.pair("-cpu", "Nehalem");
+        if self.count_instructions {
+            args.pair("-icount", "shift=0,sleep=off");
+            args.pair("-rtc", "base=2026-01-01,clock=vm");
+        }
+    }
+
+    fn command_line(&self, boot: &Boot<'_>) -> String {
+        // panic=-1 restarts at once, which -no-reboot turns into the end of QEMU.
+        let mut words = vec![
+            "console=ttyS0",
+            "loglevel=4",
+            "panic=-1",
+            "nokaslr",
+            "norandmaps",
+        ];
+        if !self.stock_command_line {
+            words.extend(["mitigations=off", "cryptomgr.notests", "audit=0", "lsm="]);
+            if boot.accelerator == Accelerator::Tcg {
+                words.extend(["no_timer_check", "tsc=reliable"]);
+            }
+        }
+        if boot.kernel.signed_modules {
+            words.push("module.sig_enforce=1");
+        }
+        if self.idle_poll {
+            words.push("idle=poll");
+        }
+        words.join(" ")
+    }
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn words(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(OsString::from));
+    }
+
+    fn pair(&mut self, option: &str, value: impl Into<OsString>) {
+        self.0.push(option.into());
+        self.0.push(value.into());
+    }
+
+    /// A connected socket: nothing is lost before somebody connects, and nothing is left in the
+    /// file system. QEMU's `stdio` would block the guest for ever when our input is at its end.
+    fn socket(&mut self, id: &str, fd: RawFd) {
+        self.pair("-chardev", format!("socket,id={id},fd={fd}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn arguments(machine: &Machine, accelerator: Accelerator, version: (u32, u32)) -> String {
+        let qemu = Qemu {
+            path: PathBuf::new(),
+            version,
+        };
+        let kernel = Kernel {
+            release: "7.3.4-x".into(),
+            image: "image".into(),
+            modules: None,
+            origin: "test".into(),
+            signed_modules: true,
+            derived: PathBuf::new(),
+        };
+        let boot = Boot {
+            qemu: &qemu,
+            accelerator,
+            kernel: &kernel,
+            image: Path::new("vmlinux"),
+            initramfs: Path::new("initramfs"),
+            memory_mib: 1024,
+            console: 3,
+            ports: vec![("control", 4)],
+            terminal: None,
+        };
+        let words = machine.arguments(&boot);
+        words
+            .iter()
+            .map(|word| word.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn old_emulators_get_one_thread() {
+        let machine = Machine::default();
+        let tcg = |version| arguments(&machine, Accelerator::Tcg, version);
+        assert!(tcg((7, 2)).contains("tcg,thread=single"));
+        assert!(tcg((10, 0)).contains("tcg,thread=multi"));
+    }
+
+    #[test]
+    fn counting_has_its_own_clock_and_one_thread() {
+        let machine = Machine {
+            cpus: 1,
+            count_instructions: true,
+            ..Machine::default()
+        };
+        let text = arguments(&machine, Accelerator::Tcg, (10, 0));
+        assert!(text.contains("-icount shift=0,sleep=off"), "{text}");
+        assert!(
+            text.contains("clock=vm") && text.contains("thread=single"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_stock_command_line_keeps_the_defaults() {
+        let machine = Machine {
+            stock_command_line: true,
+            ..Machine::default()
+        };
+        let text = arguments(&machine, Accelerator::Tcg, (7, 2));
+        assert!(
+            !text.contains("mitigations") && !text.contains("tsc="),
+            "{text}"
+        );
+        assert!(text.contains("module.sig_enforce=1"), "{text}");
+    }
+
+    #[test]
+    fn bad_combinations_are_refused() {
+        let bad = [
+            Machine {
+                cpus: 0,
+                ..Machine::default()
+            },
+            Machine {
+                count_instructions: true,
+                ..Machine::default()
+            },
+            Machine {
+                memory_mib: Some(64),
+                ..Machine::default()
+            },
+        ];
+        for machine in bad {
+            assert_eq!(machine.check().unwrap_err().exit_code(), 2, "{machine:?}");
+        }
+        assert!(Machine::default().check().is_ok());
+    }
+}

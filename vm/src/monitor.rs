@@ -1,0 +1,366 @@
+//! Watches a running guest: one place that waits for the console, the answers of init, signals to
+//! this program and the clock.
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::death::{Cause, Sign, sign_of};
+use crate::error::Error;
+use crate::lines::{Lines, Tail};
+use crate::plan::Answer;
+use crate::progress::Progress;
+
+/// So many lines of the console are shown when the guest dies.
+const CONSOLE_LINES: usize = 40;
+
+/// A dying kernel still prints the trace that says why.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+/// How long the guest may take to switch itself off after everything was sent.
+const POWER_OFF: Duration = Duration::from_secs(5);
+
+/// Limits on the guest's time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// From power on until init speaks.
+    pub(crate) boot: Duration,
+    /// From power on until the end.
+    pub(crate) total: Option<Duration>,
+    /// Ends the watch as soon as init has spoken, as if the command had ended well.
+    pub(crate) until_ready: bool,
+}
+
+/// How the watch ended. QEMU may still run.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The command ended with this code and everything was sent.
+    Exited(u8),
+    /// Init could not do its work.
+    Failed(String),
+    /// The guest is to be given up.
+    Dead(Cause),
+    /// QEMU closed its side without more being known.
+    Gone,
+}
+
+/// SIGINT, SIGTERM and SIGHUP, held back from their default action while a guest runs.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    fd: SignalFd,
+    old: SigSet,
+}
+
+impl Signals {
+    /// Holds the signals back. Threads started later hold them back as well, children do not.
+    pub(crate) fn hold() -> Result<Self, Error> {
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            mask.add(signal);
+        }
+        let make = || -> nix::Result<Self> {
+            let old = mask.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
+            let fd = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+            Ok(Self { fd, old })
+        };
+        make().map_err(|errno| Error::system("hold back signals")(errno.into()))
+    }
+
+    fn received(&self) -> Option<i32> {
+        let info = self.fd.read_signal().ok()??;
+        i32::try_from(info.ssi_signo).ok()
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // The old mask was valid when it was read.
+        let _ = self.old.thread_set_mask();
+    }
+}
+
+/// What is known about the guest.
+#[derive(Debug)]
+pub(crate) struct Monitor<'a> {
+    progress: &'a Progress,
+    start: Instant,
+    limits: Limits,
+    console: Lines,
+    control: Lines,
+    /// The last lines of the console.
+    pub(crate) tail: Tail,
+    /// The kernel's release as init reported it, and when.
+    pub(crate) ready: Option<(String, Duration)>,
+    code: Option<u8>,
+    failure: Option<String>,
+    dying: Option<(String, Instant)>,
+    done: Option<Instant>,
+}
+
+impl<'a> Monitor<'a> {
+    /// Starts the clock.
+    pub(crate) fn new(progress: &'a Progress, limits: Limits) -> Self {
+        Self {
+            progress,
+            start: Instant::now(),
+            limits,
+            console: Lines::default(),
+            control: Lines::default(),
+            tail: Tail::new(CONSOLE_LINES),
+            ready: None,
+            code: None,
+            failure: None,
+            dying: None,
+            done: None,
+        }
+    }
+
+    /// Watches until the guest has ended or is to be ended.
+    pub(crate) fn watch(
+        &mut self,
+        console: &mut UnixStream,
+        control: &mut UnixStream,
+        signals: &Signals,
+    ) -> Result<End, Error> {
+        for stream in [&*console, &*control] {
+            stream
+                .set_nonblocking(true)
+                .map_err(Error::system("watch the guest"))?;
+        }
+        loop {
+            if let Some(end) = self.expired() {
+                return Ok(end);
+            }
+            let mut fds = [
+                PollFd::new(console.as_fd(), PollFlags::POLLIN),
+                PollFd::new(control.as_fd(), PollFlags::POLLIN),
+                PollFd::new(signals.fd.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut fds, self.patience()) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(Error::system("watch the guest")(errno.into())),
+            }
+            if let Some(signal) = signals.received() {
+                return Ok(End::Dead(Cause::Interrupted { signal }));
+            }
+            // Control goes first: when QEMU is gone, both have what is left of them.
+            self.take_control(control);
+            if self.limits.until_ready && self.ready.is_some() {
+                return Ok(End::Exited(0));
+            }
+            if !self.take_console(console) {
+                self.take_control(control);
+                return Ok(self.gone());
+            }
+        }
+    }
+
+    /// Reads what the console has; false at its end, which is QEMU's.
+    fn take_console(&mut self, console: &mut UnixStream) -> bool {
+        let (bytes, open) = read_available(console);
+        let mut lines = self.console.feed(&bytes);
+        if !open {
+            lines.push(self.console.take());
+        }
+        for line in lines {
+            self.tail.push(&line);
+            match sign_of(&line) {
+                Some(Sign::Death) if self.dying.is_none() => {
+                    self.dying = Some((line, Instant::now()));
+                }
+                Some(Sign::Warning) => self.progress.warn(format!("the guest says: {line}")),
+                _ => {}
+            }
+        }
+        open
+    }
+
+    fn take_control(&mut self, control: &mut UnixStream) {
+        let (bytes, _) = read_available(control);
+        for line in self.control.feed(&bytes) {
+            match Answer::parse(&line) {
+                Some(Answer::Ready(release)) => {
+                    let after = self.start.elapsed();
+                    self.progress.say(format!(
+                        "kernel {release} booted in {:.1} s",
+                        after.as_secs_f64()
+                    ));
+                    self.ready = Some((release, after));
+                }
+                Some(Answer::Exit(code)) => self.code = Some(code),
+                Some(Answer::Failed(text)) => self.failure = Some(text),
+                Some(Answer::Note(text)) => self.progress.warn(text),
+                Some(Answer::Done) => self.done = Some(Instant::now()),
+                None => self.progress.warn(format!("the guest's init says: {line}")),
+            }
+        }
+    }
+
+    /// Says whether a limit has passed.
+    fn expired(&mut self) -> Option<End> {
+        let elapsed = self.start.elapsed();
+        if let Some((line, since)) = &self.dying
+            && since.elapsed() >= LAST_WORDS
+        {
+            return Some(End::Dead(Cause::Panicked { line: line.clone() }));
+        }
+        if self.done.is_some_and(|since| since.elapsed() >= POWER_OFF) {
+            return Some(self.gone());
+        }
+        let total = self.limits.total.filter(|limit| elapsed >= *limit);
+        if let Some(limit) = total.filter(|_| self.done.is_none()) {
+            return Some(End::Dead(Cause::TimedOut {
+                limit_s: limit.as_secs(),
+            }));
+        }
+        if self.ready.is_none() && elapsed >= self.limits.boot {
+            let seconds = self.limits.boot.as_secs();
+            let detail = format!("nothing was heard from it for {seconds} s");
+            return Some(End::Dead(Cause::BeforeInit { detail }));
+        }
+        None
+    }
+
+    /// How long to wait for the next event.
+    fn patience(&self) -> PollTimeout {
+        let now = self.start.elapsed();
+        let mut next = Duration::from_secs(3600);
+        let mut until = |at: Duration| next = next.min(at.saturating_sub(now));
+        if self.ready.is_none() {
+            until(self.limits.boot);
+        }
+        if let Some(limit) = self.limits.total
+            && self.done.is_none()
+        {
+            until(limit);
+        }
+        if let Some((_, since)) = &self.dying {
+            until(since.duration_since(self.start) + LAST_WORDS);
+        }
+        if let Some(since) = self.done {
+            until(since.duration_since(self.start) + POWER_OFF);
+        }
+        // A millisecond more, so that the limit has passed when we wake up.
+        PollTimeout::try_from(next + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+    }
+
+    /// What is known when QEMU has ended, or will not end by itself.
+    fn gone(&mut self) -> End {
+        if let Some((line, _)) = self.dying.take() {
+            return End::Dead(Cause::Panicked { line });
+        }
+        match (self.done, self.code, self.failure.take()) {
+            (_, _, Some(failure)) => End::Failed(failure),
+            (Some(_), Some(code), None) => End::Exited(code),
+            _ => End::Gone,
+        }
+    }
+}
+
+/// Reads without waiting; false at the end of the stream.
+fn read_available(stream: &mut UnixStream) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 8192];
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => return (bytes, false),
+            Ok(count) => bytes.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return (bytes, true),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // A reset socket is QEMU's death as well.
+            Err(_) => return (bytes, false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn watch(console: &[u8], control: &[u8], limits: Limits, close: bool) -> End {
+        let (mut ours_console, mut console_end) = UnixStream::pair().unwrap();
+        let (mut ours_control, mut control_end) = UnixStream::pair().unwrap();
+        console_end.write_all(console).unwrap();
+        control_end.write_all(control).unwrap();
+        let ends = (!close).then_some((console_end, control_end));
+        let progress = Progress::new(true);
+        let signals = Signals::hold().unwrap();
+        let mut monitor = Monitor::new(&progress, limits);
+        let end = monitor
+            .watch(&mut ours_console, &mut ours_control, &signals)
+            .unwrap();
+        drop(ends);
+        end
+    }
+
+    const LONG: Limits = Limits {
+        boot: Duration::from_secs(60),
+        total: None,
+        until_ready: false,
+    };
+
+    #[test]
+    fn an_exit_code_counts_once_everything_was_sent() {
+        assert!(matches!(
+            watch(b"", b"ready 7.3\nexit 7\ndone\n", LONG, true),
+            End::Exited(7)
+        ));
+        assert!(matches!(
+            watch(b"", b"ready 7.3\nexit 7\n", LONG, true),
+            End::Gone
+        ));
+    }
+
+    #[test]
+    fn a_panic_outweighs_an_exit_code() {
+        let console = b"[ 1.0] Kernel panic - not syncing: x\n";
+        let end = watch(console, b"ready 7.3\nexit 0\ndone\n", LONG, true);
+        assert!(matches!(end, End::Dead(Cause::Panicked { line }) if line.contains("syncing: x")));
+    }
+
+    #[test]
+    fn a_panic_ends_a_guest_that_goes_on() {
+        let end = watch(b"[ 1.0] Oops: int3: 0000 [#1]\n", b"", LONG, false);
+        assert!(matches!(end, End::Dead(Cause::Panicked { .. })));
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let short = Duration::from_millis(20);
+        let boot = Limits {
+            boot: short,
+            total: None,
+            until_ready: false,
+        };
+        assert!(matches!(
+            watch(b"", b"", boot, false),
+            End::Dead(Cause::BeforeInit { .. })
+        ));
+        let total = Limits {
+            boot: LONG.boot,
+            total: Some(short),
+            until_ready: false,
+        };
+        assert!(matches!(
+            watch(b"", b"ready x\n", total, false),
+            End::Dead(Cause::TimedOut { .. })
+        ));
+    }
+
+    #[test]
+    fn a_failure_of_init_is_told() {
+        let end = watch(
+            b"",
+            b"ready 7.3\nfailed load the module x\ndone\n",
+            LONG,
+            true,
+        );
+        assert!(matches!(end, End::Failed(text) if text == "load the module x"));
+    }
+}

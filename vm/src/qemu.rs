@@ -1,0 +1,70 @@
+//! The emulator on this host.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::error::Error;
+use crate::tool;
+
+/// QEMU's program and version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Qemu {
+    /// The program.
+    pub(crate) path: PathBuf,
+    /// Major and minor version.
+    pub(crate) version: (u32, u32),
+}
+
+impl Qemu {
+    /// Finds `qemu-system-x86_64`.
+    pub(crate) fn find() -> Result<Self, Error> {
+        let path = tool::require("qemu-system-x86_64", "qemu-system-x86")?;
+        let text = tool::output(Command::new(&path).arg("--version"))?;
+        let text = String::from_utf8_lossy(&text);
+        let version = parse_version(&text).ok_or_else(|| {
+            Error::contents(&path, format!("its version is not readable: {text}"))
+        })?;
+        Ok(Self { path, version })
+    }
+
+    /// Says whether several virtual CPUs may run in several threads under TCG.
+    ///
+    /// Before 8.1 the guest's patching of its own code races with translation in other threads
+    /// (random `Oops: int3` while booting; boot-utils issue 111 of ClangBuiltLinux).
+    pub(crate) fn has_reliable_threads(&self) -> bool {
+        self.version >= (8, 1)
+    }
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split("version ").nth(1)?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        let debian = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright\n";
+        assert_eq!(parse_version(debian), Some((7, 2)));
+        assert_eq!(
+            parse_version("QEMU emulator version 10.0.2\n"),
+            Some((10, 0))
+        );
+        assert_eq!(parse_version("nonsense"), None);
+    }
+
+    #[test]
+    fn threads_are_trusted_from_8_1_on() {
+        let qemu = |version| Qemu {
+            path: PathBuf::new(),
+            version,
+        };
+        assert!(!qemu((7, 2)).has_reliable_threads());
+        assert!(!qemu((8, 0)).has_reliable_threads());
+        assert!(qemu((8, 1)).has_reliable_threads());
+        assert!(qemu((10, 0)).has_reliable_threads());
+    }
+}

@@ -1,0 +1,395 @@
+//! Prepares a guest, boots it, and brings back what its command gave.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::accelerator;
+use crate::attempt::{Attempt, Sinks};
+use crate::cache::Cache;
+use crate::copy::{CopyIn, CopyOut};
+use crate::death::Cause;
+use crate::error::{At, Error};
+use crate::initramfs::Initramfs;
+use crate::kernel::Kernel;
+use crate::machine::{Accelerator, Machine};
+use crate::modules::Modules;
+use crate::monitor::{End, Limits, Signals};
+use crate::plan::{PLAN_PATH, Plan};
+use crate::program::Program;
+use crate::progress::Progress;
+use crate::qemu::Qemu;
+use crate::spec::Spec;
+use crate::{image, terminal, tool};
+
+/// A guest under TCG on a busy host takes some seconds; one that needs this long is dead.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+
+/// A command and the guest to run it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vm {
+    /// The kernel.
+    pub kernel: Spec,
+    /// The directory with the modules of a kernel image that is given by its path.
+    pub modules_dir: Option<PathBuf>,
+    /// The hardware.
+    pub machine: Machine,
+    /// What executes the guest; none tries KVM and falls back on TCG.
+    pub accelerator: Option<Accelerator>,
+    /// The command and its arguments. It runs in `/root` as root, without input.
+    pub command: Vec<String>,
+    /// Variables added to its environment.
+    pub env: Vec<(String, String)>,
+    /// Programs of the host that the guest gets, by path or name, with their libraries. Busybox is
+    /// always there.
+    pub programs: Vec<PathBuf>,
+    /// Modules to load before the command; it is an error if the kernel lacks one.
+    pub modules: Vec<String>,
+    /// Modules to load if the kernel has them.
+    pub optional_modules: Vec<String>,
+    /// Files and directories that the guest gets.
+    pub copy_in: Vec<CopyIn>,
+    /// Files and directories that come back, also when the command failed.
+    pub copy_out: Vec<CopyOut>,
+    /// The longest time from power on to the end.
+    pub timeout: Option<Duration>,
+    /// Connects the command to this process's terminal.
+    pub interactive: bool,
+    /// Says nothing about fetching, building and booting.
+    pub quiet: bool,
+}
+
+/// A command that ended, and where it ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The command's exit code; 128 + n after signal n.
+    pub exit_code: u8,
+    /// The kernel's release.
+    pub kernel: String,
+    /// What executed the guest.
+    pub accelerator: Accelerator,
+    /// From power on until init spoke.
+    pub boot: Duration,
+}
+
+/// Everything on the host's side that a boot needs.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) qemu: Qemu,
+    pub(crate) kernel: Kernel,
+    pub(crate) image: PathBuf,
+    pub(crate) memory_mib: u64,
+    pub(crate) dir: TempDir,
+}
+
+impl Prepared {
+    pub(crate) fn initramfs(&self) -> PathBuf {
+        self.dir.path().join("initramfs")
+    }
+}
+
+impl Vm {
+    /// Describes a guest with two CPUs and the newest kernel that runs a command.
+    pub fn new(command: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            kernel: Spec::Newest,
+            modules_dir: None,
+            machine: Machine::default(),
+            accelerator: None,
+            command: command.into_iter().map(Into::into).collect(),
+            env: Vec::new(),
+            programs: Vec::new(),
+            modules: Vec::new(),
+            optional_modules: vec!["ublk_drv".into()],
+            copy_in: Vec::new(),
+            copy_out: Vec::new(),
+            timeout: None,
+            interactive: false,
+            quiet: false,
+        }
+    }
+
+    /// Describes a guest with a shell on this process's terminal.
+    #[must_use]
+    pub fn shell() -> Self {
+        Self {
+            interactive: true,
+            ..Self::new(["sh", "-l"])
+        }
+    }
+
+    /// Runs the command; its output goes to this process's standard output and standard error.
+    ///
+    /// # Errors
+    /// If the guest cannot be prepared, or ends without an exit code of the command.
+    pub fn run(&self) -> Result<Outcome, Error> {
+        self.run_into(io::stdout(), io::stderr())
+    }
+
+    /// Runs the command; its output goes to the given writers as it comes.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_into(
+        &self,
+        stdout: impl Write + Send + 'static,
+        stderr: impl Write + Send + 'static,
+    ) -> Result<Outcome, Error> {
+        let progress = Progress::new(self.quiet);
+        self.machine.check()?;
+        let qemu = Qemu::find()?;
+        let cache = Cache::open()?;
+        let kernel = Kernel::find(&self.kernel, self.modules_dir.as_deref(), &cache, &progress)?;
+        // From here on there are temporary files, which an interruption must not leave behind.
+        let signals = Signals::hold()?;
+        let prepared = self.prepare(qemu, kernel, &progress)?;
+        let accelerator = match self.accelerator {
+            Some(accelerator) => accelerator,
+            None if self.machine.count_instructions => Accelerator::Tcg,
+            None => accelerator::choose(&prepared, &cache, &signals, &progress)?,
+        };
+        let sinks = Sinks::new(stdout, stderr);
+        let attempt = Attempt {
+            machine: &self.machine,
+            accelerator,
+            prepared: &prepared,
+            copy_out: &self.copy_out,
+            interactive: self.interactive,
+            limits: Limits {
+                boot: BOOT_LIMIT,
+                total: self.timeout,
+                until_ready: false,
+            },
+        };
+        progress.say(format!(
+            "booting {} ({accelerator})",
+            prepared.kernel.release
+        ));
+        let first = attempt.run(&sinks, &signals, &progress);
+        match first {
+            // Rare under emulation; a death after init has spoken is a result and not repeated.
+            Err(Error::Death(death)) if matches!(death.cause, Cause::BeforeInit { .. }) => {
+                progress.warn(format!("failed to {death}"));
+                progress.warn("booting once more");
+                attempt.run(&sinks, &signals, &progress)
+            }
+            other => other,
+        }
+    }
+
+    fn prepare(&self, qemu: Qemu, kernel: Kernel, progress: &Progress) -> Result<Prepared, Error> {
+        let dir = tempfile::Builder::new()
+            .prefix("bvecd-vm-")
+            .tempdir()
+            .map_err(Error::system("make a temporary directory"))?;
+        let image = image::bootable(&kernel, progress)?;
+        let path = dir.path().join("initramfs");
+        progress.say("building the initramfs");
+        let size = self.build(&kernel, &path)?;
+        // The archive is in memory twice while the kernel unpacks it, and programs need room.
+        let memory_mib = self
+            .machine
+            .memory_mib
+            .unwrap_or(1024.max(512 + 3 * (size >> 20)));
+        Ok(Prepared {
+            qemu,
+            kernel,
+            image,
+            memory_mib,
+            dir,
+        })
+    }
+
+    fn build(&self, kernel: &Kernel, path: &Path) -> Result<u64, Error> {
+        let mut archive = Initramfs::create(path)?;
+        let init = Program::find(&find_init()?)?;
+        archive.host_file(&init.path, Path::new("/init"))?;
+        for library in &init.libraries {
+            archive.host_file(library, library)?;
+        }
+        for name in &self.programs {
+            archive.program(&Program::find(name)?)?;
+        }
+        for copy in &self.copy_in {
+            archive.tree(&copy.host, &copy.guest)?;
+        }
+        let busybox = Program::find(&tool::require("busybox", "busybox-static")?)?;
+        let applets = tool::output(Command::new(&busybox.path).arg("--list"))?;
+        let applets = String::from_utf8_lossy(&applets);
+        let applets: Vec<String> = applets.lines().map(str::to_owned).collect();
+        archive.busybox(&busybox, &applets)?;
+        // Libraries in unusual directories are found through the host's own table.
+        let table = Path::new("/etc/ld.so.cache");
+        if table.is_file() {
+            archive.host_file(table, table)?;
+        }
+        let plan = self.plan(kernel, &mut archive)?;
+        let plan = serde_json::to_vec(&plan)
+            .map_err(|error| Error::contents(Path::new(PLAN_PATH), error.to_string()))?;
+        archive.bytes(PLAN_PATH, &plan)?;
+        archive.finish()
+    }
+
+    fn plan(&self, kernel: &Kernel, archive: &mut Initramfs) -> Result<Plan, Error> {
+        let modules = Modules::of(kernel)?;
+        let there = |names: &[&str]| -> Vec<String> {
+            names
+                .iter()
+                .filter(|name| modules.has(name))
+                .map(|name| (*name).to_owned())
+                .collect()
+        };
+        let port_modules = modules.closure(&there(&["virtio_pci", "virtio_console"]))?;
+        let mut wanted = self.modules.clone();
+        wanted.extend(
+            self.optional_modules
+                .iter()
+                .filter(|name| modules.has(name))
+                .cloned(),
+        );
+        let mut others = modules.closure(&wanted)?;
+        others.retain(|path| !port_modules.contains(path));
+        let mut add = |paths: &[PathBuf]| -> Result<Vec<String>, Error> {
+            paths
+                .iter()
+                .map(|path| {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    let guest = format!("/bvecd/modules/{name}");
+                    archive.host_file(path, Path::new(&guest)).map(|()| guest)
+                })
+                .collect()
+        };
+        let mut env = self.env.clone();
+        if self.interactive {
+            env.push((
+                "TERM".into(),
+                env::var("TERM").unwrap_or_else(|_| "linux".into()),
+            ));
+        }
+        Ok(Plan {
+            port_modules: add(&port_modules)?,
+            modules: add(&others)?,
+            command: self.command.clone(),
+            env,
+            copy_out: self
+                .copy_out
+                .iter()
+                .map(|copy| copy.guest.to_string_lossy().into_owned())
+                .collect(),
+            terminal: self.interactive.then(terminal::size),
+        })
+    }
+}
+
+/// The guest's init: `$BVECD_INIT`, or beside this program, or where cargo puts it for examples and
+/// tests, one directory up.
+fn find_init() -> Result<PathBuf, Error> {
+    if let Some(path) = env::var_os("BVECD_INIT") {
+        return Ok(PathBuf::from(path));
+    }
+    let program = env::current_exe().map_err(Error::system("find this program's directory"))?;
+    program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join("bvecd-init"))
+        .find(|path| path.is_file())
+        .ok_or_else(|| Error::Option {
+            option: "the guest's init".into(),
+            reason: format!(
+                "there is no bvecd-init beside {}; build it with `cargo build --package vm`",
+                program.display()
+            ),
+        })
+}
+
+/// Turns the end of a guest into the result of a run.
+pub(crate) fn outcome(
+    end: End,
+    ready: Option<(String, Duration)>,
+    accelerator: Accelerator,
+    qemu_says: impl FnOnce() -> String,
+) -> Result<Outcome, Result<Cause, Error>> {
+    match (end, ready) {
+        (End::Exited(exit_code), ready) => {
+            let (kernel, boot) = ready.unwrap_or_default();
+            Ok(Outcome {
+                exit_code,
+                kernel,
+                accelerator,
+                boot,
+            })
+        }
+        (End::Failed(failure), _) => Err(Err(Error::Guest(failure))),
+        (End::Dead(Cause::Panicked { line }), None) => Err(Ok(Cause::BeforeInit { detail: line })),
+        (End::Dead(cause), _) => Err(Ok(cause)),
+        (End::Gone, None) => Err(Ok(Cause::BeforeInit {
+            detail: qemu_says(),
+        })),
+        (End::Gone, Some(_)) => Err(Ok(Cause::Vanished {
+            detail: qemu_says(),
+        })),
+    }
+}
+
+/// Reads what QEMU wrote to its standard error.
+pub(crate) fn read_log(path: &Path) -> String {
+    let text = fs::read_to_string(path)
+        .at("read", path)
+        .unwrap_or_default();
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(end: End, ready: bool) -> Result<Outcome, Result<Cause, Error>> {
+        let ready = ready.then(|| ("7.3.4".to_owned(), Duration::from_secs(2)));
+        outcome(end, ready, Accelerator::Tcg, || "qemu: no".into())
+    }
+
+    #[test]
+    fn an_exit_code_is_passed_on() {
+        let outcome = result(End::Exited(7), true).unwrap();
+        assert_eq!((outcome.exit_code, outcome.kernel.as_str()), (7, "7.3.4"));
+    }
+
+    #[test]
+    fn a_death_before_init_is_told_apart() {
+        let panic = || {
+            End::Dead(Cause::Panicked {
+                line: "Oops: int3".into(),
+            })
+        };
+        assert!(matches!(
+            result(panic(), false),
+            Err(Ok(Cause::BeforeInit { .. }))
+        ));
+        assert!(matches!(
+            result(panic(), true),
+            Err(Ok(Cause::Panicked { .. }))
+        ));
+        assert!(matches!(
+            result(End::Gone, false),
+            Err(Ok(Cause::BeforeInit { .. }))
+        ));
+        assert!(matches!(
+            result(End::Gone, true),
+            Err(Ok(Cause::Vanished { .. }))
+        ));
+    }
+
+    #[test]
+    fn failures_of_init_are_errors_of_the_harness() {
+        let Err(Err(error)) = result(End::Failed("load the module x".into()), true) else {
+            panic!("not an error")
+        };
+        assert_eq!(error.exit_code(), 125);
+    }
+}
