@@ -29,7 +29,6 @@ pub(crate) struct History {
 /// How often a rule got how far. Every selected request is counted in `matched` and in exactly one of the
 /// others, so `matched` is their sum whenever no request is being decided.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Counters {
     /// Requests that the selectors chose.
     pub matched: u64,

@@ -222,6 +222,13 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_lists_the_names_that_are_written() {
+        let schema = serde_json::to_value(<Status as utoipa::PartialSchema>::schema()).unwrap();
+        let names: Vec<&str> = Status::all().map(Status::name).collect();
+        assert_eq!(schema["enum"], serde_json::json!(names));
+    }
+
+    #[test]
     fn every_spelling_of_a_status_is_read() {
         for status in Status::all() {
             for word in [status.name().to_owned(), format!("BLK_STS_{status}")] {

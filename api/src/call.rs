@@ -1,0 +1,144 @@
+//! What can be asked of the daemon, each with the type of its answer.
+
+use std::marker::PhantomData;
+
+use fault::Rule;
+use hyper::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::device::{Device, DeviceDeleted, DeviceList};
+use crate::device_config::DeviceConfig;
+use crate::features::Features;
+use crate::hold::{HoldList, ReleaseRequest, Released};
+use crate::paths;
+use crate::rule::{Healed, RuleList, RuleStatus, RulesChanged};
+use crate::stats::DeviceStats;
+
+/// One request to the daemon whose answer is a `T`. Both clients send it.
+#[derive(Debug, Clone)]
+pub struct Call<T> {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// A body that could not be written is reported when the call is sent.
+    pub(crate) body: Option<Result<Vec<u8>, String>>,
+    answer: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Call<T> {
+    /// GET of any path.
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path, None)
+    }
+
+    /// POST to any path, with a body if the path takes one.
+    #[must_use]
+    pub fn post<B: Serialize>(path: impl Into<String>, body: Option<&B>) -> Self {
+        let body = body.map(|body| serde_json::to_vec(body).map_err(|error| error.to_string()));
+        Self::new(Method::POST, path, body)
+    }
+
+    /// DELETE of any path.
+    #[must_use]
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path, None)
+    }
+
+    fn new(method: Method, path: impl Into<String>, body: Option<Result<Vec<u8>, String>>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body,
+            answer: PhantomData,
+        }
+    }
+}
+
+/// What kernel and daemon can do.
+#[must_use]
+pub fn features() -> Call<Features> {
+    Call::get(paths::FEATURES)
+}
+
+/// Every device.
+#[must_use]
+pub fn devices() -> Call<DeviceList> {
+    Call::get(paths::DEVICES)
+}
+
+/// Makes a device.
+#[must_use]
+pub fn add_device(config: &DeviceConfig) -> Call<Device> {
+    Call::post(paths::DEVICES, Some(config))
+}
+
+/// One device.
+#[must_use]
+pub fn device(id: u32) -> Call<Device> {
+    Call::get(paths::of_device(paths::DEVICE, id))
+}
+
+/// Removes a device.
+#[must_use]
+pub fn delete_device(id: u32) -> Call<DeviceDeleted> {
+    Call::delete(paths::of_device(paths::DEVICE, id))
+}
+
+/// The rules of a device.
+#[must_use]
+pub fn rules(id: u32) -> Call<RuleList> {
+    Call::get(paths::of_device(paths::RULES, id))
+}
+
+/// Adds a rule to a device.
+#[must_use]
+pub fn add_rule(id: u32, rule: &Rule) -> Call<RulesChanged> {
+    Call::post(paths::of_device(paths::RULES, id), Some(rule))
+}
+
+/// One rule of a device.
+#[must_use]
+pub fn rule(id: u32, name: &str) -> Call<RuleStatus> {
+    Call::get(paths::of_rule(id, name))
+}
+
+/// Removes a rule from a device.
+#[must_use]
+pub fn remove_rule(id: u32, name: &str) -> Call<RulesChanged> {
+    Call::delete(paths::of_rule(id, name))
+}
+
+/// Removes every rule from a device.
+#[must_use]
+pub fn clear_rules(id: u32) -> Call<RulesChanged> {
+    Call::delete(paths::of_device(paths::RULES, id))
+}
+
+/// The requests held on a device.
+#[must_use]
+pub fn holds(id: u32) -> Call<HoldList> {
+    Call::get(paths::of_device(paths::HOLDS, id))
+}
+
+/// Lets held requests of a device go.
+#[must_use]
+pub fn release(id: u32, request: &ReleaseRequest) -> Call<Released> {
+    Call::post(paths::of_device(paths::RELEASE, id), Some(request))
+}
+
+/// What a device has done.
+#[must_use]
+pub fn stats(id: u32) -> Call<DeviceStats> {
+    Call::get(paths::of_device(paths::STATS, id))
+}
+
+/// Removes every rule and lets everything go, on one device or on all.
+#[must_use]
+pub fn heal(id: Option<u32>) -> Call<Healed> {
+    let path = match id {
+        Some(id) => paths::of_device(paths::HEAL_DEVICE, id),
+        None => paths::HEAL.to_owned(),
+    };
+    Call::post::<()>(path, None)
+}

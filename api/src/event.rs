@@ -1,0 +1,132 @@
+//! What happened, one line each.
+
+use fault::{Direction, Op, Sector};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Something that happened. Every key is there in every event; what does not apply is null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Version of this object; 1.
+    pub schema: u32,
+    /// Its number, counted over the daemon without gaps. A gap in what a reader gets means that the
+    /// daemon had to drop events the reader was too slow for.
+    pub seq: u64,
+    /// When, in nanoseconds of the monotonic clock (`CLOCK_MONOTONIC`).
+    pub time_ns: u64,
+    /// What happened.
+    pub kind: EventKind,
+    /// The device's number.
+    pub device: Option<u32>,
+    /// The generation of rules in force.
+    pub generation: Option<u64>,
+    /// Name of the rule.
+    pub rule: Option<String>,
+    /// What the request asks for.
+    pub op: Option<Op>,
+    /// Which way its data moves.
+    pub direction: Option<Direction>,
+    /// Its first sector.
+    pub sector: Option<Sector>,
+    /// Its length in sectors.
+    pub sectors: Option<u32>,
+    /// The hardware queue it came by.
+    pub queue: Option<u16>,
+    /// The block layer's tag.
+    pub tag: Option<u16>,
+    /// What was decided.
+    pub decision: Option<Decision>,
+    /// What reached the medium.
+    pub effect: Option<Effect>,
+    /// What the request was committed with: bytes done, or a negative errno.
+    pub result: Option<i32>,
+}
+
+/// The kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A device began to serve.
+    DeviceAdded,
+    /// A device is gone.
+    DeviceDeleted,
+    /// A generation of rules is in force.
+    RulesChanged,
+    /// A rule fired on a request.
+    Fired,
+    /// A held or delayed request was let go.
+    Released,
+    /// A request on which a rule had fired was committed.
+    Completed,
+    /// Every rule was removed and everything held let go.
+    Healed,
+}
+
+/// What was decided about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It goes to the target.
+    Pass,
+    /// It waits first.
+    Delay,
+    /// It fails.
+    Fail,
+    /// It is held.
+    Hold,
+}
+
+/// What reached the medium of a request on which a rule fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// All of it.
+    Full,
+}
+
+impl Event {
+    /// An event about nothing in particular yet; fill in what applies.
+    #[must_use]
+    pub const fn new(seq: u64, time_ns: u64, kind: EventKind) -> Self {
+        Self {
+            schema: crate::SCHEMA,
+            seq,
+            time_ns,
+            kind,
+            device: None,
+            generation: None,
+            rule: None,
+            op: None,
+            direction: None,
+            sector: None,
+            sectors: None,
+            queue: None,
+            tag: None,
+            decision: None,
+            effect: None,
+            result: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_exactly_the_published_keys() {
+        let event = Event::new(1, 2, EventKind::Fired);
+        let json = serde_json::to_string(&event).unwrap();
+        let keys: Vec<&str> = "schema seq time_ns kind device generation rule op direction sector \
+                               sectors queue tag decision effect result"
+            .split_whitespace()
+            .collect();
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let object = value.as_object().unwrap();
+        assert_eq!(object.len(), keys.len());
+        assert!(keys.iter().all(|key| object.contains_key(*key)), "{json}");
+        assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);
+    }
+}

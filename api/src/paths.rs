@@ -1,0 +1,65 @@
+//! Where things are on the daemon's socket.
+
+/// The socket, unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/bvecd/bvecd.sock";
+
+/// GET: [`crate::Features`].
+pub const FEATURES: &str = "/v1/features";
+/// GET: [`crate::DeviceList`]. POST a [`crate::DeviceConfig`]: [`crate::Device`].
+pub const DEVICES: &str = "/v1/devices";
+/// GET: [`crate::Device`]. DELETE: [`crate::DeviceDeleted`].
+pub const DEVICE: &str = "/v1/devices/{id}";
+/// GET: [`crate::RuleList`]. POST a [`fault::Rule`], DELETE all: [`crate::RulesChanged`].
+pub const RULES: &str = "/v1/devices/{id}/rules";
+/// GET: [`crate::RuleStatus`]. DELETE: [`crate::RulesChanged`].
+pub const RULE: &str = "/v1/devices/{id}/rules/{name}";
+/// GET: [`crate::HoldList`].
+pub const HOLDS: &str = "/v1/devices/{id}/holds";
+/// POST a [`crate::ReleaseRequest`]: [`crate::Released`].
+pub const RELEASE: &str = "/v1/devices/{id}/holds/release";
+/// GET: [`crate::DeviceStats`].
+pub const STATS: &str = "/v1/devices/{id}/stats";
+/// POST: [`crate::Healed`], one device.
+pub const HEAL_DEVICE: &str = "/v1/devices/{id}/heal";
+/// POST: [`crate::Healed`], all devices.
+pub const HEAL: &str = "/v1/heal";
+/// GET with `since=SEQ` and `follow=true|false`: [`crate::Event`]s, one line each.
+pub const EVENTS: &str = "/v1/events";
+/// GET: the OpenAPI document.
+pub const OPENAPI: &str = "/v1/openapi.json";
+
+/// The media type of [`EVENTS`]: one JSON object a line.
+pub const EVENTS_MEDIA_TYPE: &str = "application/x-ndjson";
+
+/// A path of one device: its number put in for `{id}`.
+#[must_use]
+pub fn of_device(path: &str, id: u32) -> String {
+    path.replace("{id}", &id.to_string())
+}
+
+/// The path of one rule. The name is escaped, so that no name can lead elsewhere.
+#[must_use]
+pub fn of_rule(id: u32, name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        // The unreserved characters of RFC 3986, less the tilde.
+        if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    of_device(RULE, id).replace("{name}", &escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_filled_in() {
+        assert_eq!(of_device(STATS, 3), "/v1/devices/3/stats");
+        assert_eq!(of_rule(0, "pg-heap.1"), "/v1/devices/0/rules/pg-heap.1");
+        assert_eq!(of_rule(0, "../a é"), "/v1/devices/0/rules/..%2Fa%20%C3%A9");
+    }
+}
