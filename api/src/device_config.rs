@@ -25,7 +25,8 @@ pub const MAX_IO_BYTES: u32 = 1 << 25;
 /// (`ublk_validate_params`, drivers/block/ublk_drv.c), and the longest request is whole pages.
 const PAGE_BYTES: u32 = 4096;
 
-/// The largest physical block that is accepted. The driver takes any; no disk says more than this.
+/// The largest physical block that is accepted. Older drivers take any, newer ones up to 256 MiB
+/// (`ublk_validate_params`); no disk we know says more than this.
 const MAX_PHYSICAL_BLOCK_BYTES: u32 = 1 << 20;
 
 /// What a device is to be. Everything but `target` may be left out.
