@@ -1,0 +1,292 @@
+//! fio as a child process.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::child::Running;
+use crate::error::io_error;
+use crate::fio_output::FioOutput;
+use crate::{BenchError, Job, Observer, Result};
+
+/// How much of fio's complaints an error shows.
+const COMPLAINT_LINES: usize = 6;
+
+/// What ends a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// A time, however often the job goes over the device.
+    Time(Duration),
+    /// A number of requests.
+    Ios(u64),
+    /// Bytes from the start of the device, each once.
+    SizeBytes(u64),
+}
+
+/// The fio program.
+#[derive(Debug, Clone)]
+pub struct Fio {
+    program: PathBuf,
+}
+
+impl Default for Fio {
+    /// The `fio` of the `PATH`.
+    fn default() -> Self {
+        Self::at("fio")
+    }
+}
+
+/// What a run left behind.
+#[derive(Debug, Clone)]
+pub struct FioRun {
+    /// The report.
+    pub output: FioOutput,
+    /// What fio printed to standard error.
+    pub complaints: Vec<String>,
+}
+
+impl Fio {
+    /// A program at another path.
+    pub fn at(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+        }
+    }
+
+    /// Runs a job on `device` and waits for it, at most `limit`.
+    ///
+    /// The child stays in the caller's process group, so that Ctrl-C at a terminal ends it with
+    /// the caller; when this function returns it has ended, unless the error is
+    /// [`BenchError::Stuck`]. A job that met errors still has a report.
+    ///
+    /// # Errors
+    /// [`BenchError::NoFio`], [`BenchError::FioFailed`], [`BenchError::TimedOut`],
+    /// [`BenchError::Interrupted`], [`BenchError::Stuck`], [`BenchError::BadReport`],
+    /// [`BenchError::Io`].
+    pub fn run(
+        &self,
+        job: &Job,
+        device: &Path,
+        bound: Bound,
+        seed: u64,
+        limit: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<FioRun> {
+        let directory = tempfile::tempdir().map_err(io_error("make a temporary directory"))?;
+        let report = directory.path().join("report.json");
+        let file = directory.path().join("job.fio");
+        fs::write(&file, &job.text).map_err(io_error("write the job file"))?;
+        let child = Command::new(&self.program)
+            .args(arguments(device, bound, seed))
+            .arg(with_path("--output=", &report))
+            .arg(file)
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => BenchError::NoFio {
+                    program: self.program.clone(),
+                },
+                _ => io_error("start fio")(source),
+            })?;
+        let (status, complaints) = Running::new(child).wait(limit, observer)?;
+        let failed = || BenchError::FioFailed {
+            status: status.to_string(),
+            message: summary(&complaints),
+        };
+        let text = match fs::read_to_string(&report) {
+            Ok(text) => text,
+            Err(_) if !status.success() => return Err(failed()),
+            Err(source) => return Err(io_error("read fio's report")(source)),
+        };
+        let output = match FioOutput::parse(&text) {
+            Err(_) if !status.success() => return Err(failed()),
+            other => other?,
+        };
+        if output.job()?.ios() == 0 {
+            return Err(failed());
+        }
+        Ok(FioRun { output, complaints })
+    }
+}
+
+/// The options that every run has. fio takes them as defaults that the job file may override.
+fn arguments(device: &Path, bound: Bound, seed: u64) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [
+        // One process, so that killing it ends all of fio.
+        "--thread",
+        // A device that vanished must not come back as a regular file in /dev.
+        "--allow_file_create=0",
+        "--verify_state_save=0",
+        "--output-format=json+",
+        "--eta=always",
+        "--eta-newline=1000ms",
+    ]
+    .map(OsString::from)
+    .to_vec();
+    arguments.push(with_path("--filename=", &escaped(device)));
+    arguments.push(format!("--randseed={seed}").into());
+    match bound {
+        Bound::Time(time) => {
+            arguments.push("--time_based".into());
+            arguments.push(format!("--runtime={}ms", time.as_millis()).into());
+        }
+        Bound::Ios(ios) => arguments.push(format!("--number_ios={ios}").into()),
+        Bound::SizeBytes(bytes) => arguments.push(format!("--size={bytes}").into()),
+    }
+    arguments
+}
+
+/// fio separates file names by colons, unless they are escaped (`get_next_str` in `filesetup.c`).
+fn escaped(path: &Path) -> PathBuf {
+    match path.to_str() {
+        Some(text) => text.replace(':', "\\:").into(),
+        None => path.to_owned(),
+    }
+}
+
+fn with_path(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(path);
+    argument
+}
+
+fn summary(complaints: &[String]) -> String {
+    if complaints.is_empty() {
+        return "it printed no reason".to_owned();
+    }
+    let shown = &complaints[..complaints.len().min(COMPLAINT_LINES)];
+    shown.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Progress, Quiet};
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::time::Instant;
+
+    /// A program file that a sibling's fork still has open for writing cannot be run (ETXTBSY), so
+    /// that tests which write one and start it take turns.
+    static TURN: Mutex<()> = Mutex::new(());
+
+    fn turn() -> MutexGuard<'static, ()> {
+        TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A program that stands for fio; `$report` is where its report goes.
+    fn fake(directory: &Path, body: &str) -> Fio {
+        let path = directory.join("fake-fio");
+        let script = format!(
+            "#!/bin/sh\nfor argument; do case $argument in \
+             --output=*) report=${{argument#--output=}};; esac; done\n{body}\n"
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Fio::at(path)
+    }
+
+    fn run(body: &str, limit: Duration, observer: &mut dyn Observer) -> Result<FioRun> {
+        let _turn = turn();
+        let directory = tempfile::tempdir().unwrap();
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        let body = body.replace("$data", data.to_str().unwrap());
+        let fio = fake(directory.path(), &body);
+        let job = Job::load("rand-destination-4k-qd1").unwrap();
+        let device = Path::new("/dev/null");
+        fio.run(&job, device, Bound::Ios(1), 7, limit, observer)
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+    const COPY: &str = "cp $data/rand-destination-4k-qd32.json $report";
+
+    #[test]
+    fn a_report_is_read_and_status_lines_arrive() {
+        struct Lines(Vec<String>);
+        impl Observer for Lines {
+            fn progress(&mut self, progress: &Progress) {
+                self.0.extend(progress.status.clone());
+            }
+        }
+        let mut lines = Lines(Vec::new());
+        let body = format!("printf 'a\\rb\\n'; echo careful >&2; sleep 0.3; {COPY}");
+        let run = run(&body, LONG, &mut lines).unwrap();
+        assert_eq!(run.output.version, "fio-3.33");
+        assert_eq!(run.complaints, ["careful"]);
+        assert!(lines.0.contains(&"b".to_owned()), "{:?}", lines.0);
+    }
+
+    #[test]
+    fn a_failed_job_with_a_report_is_a_result() {
+        let body = format!("{COPY}; exit 1");
+        assert!(run(&body, LONG, &mut Quiet).is_ok());
+    }
+
+    #[test]
+    fn a_failure_without_a_report_shows_fios_words() {
+        let error = run("echo no such option >&2; exit 1", LONG, &mut Quiet).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("exit status: 1") && text.contains("no such option"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_time_out_and_a_cancel_kill_it() {
+        struct Cancel;
+        impl Observer for Cancel {
+            fn progress(&mut self, _: &Progress) {}
+            fn cancelled(&self) -> bool {
+                true
+            }
+        }
+        let start = Instant::now();
+        let short = Duration::from_millis(100);
+        let error = run("exec sleep 60", short, &mut Quiet).unwrap_err();
+        assert!(matches!(error, BenchError::TimedOut { .. }), "{error}");
+        let error = run("exec sleep 60", LONG, &mut Cancel).unwrap_err();
+        assert!(matches!(error, BenchError::Interrupted), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let _turn = turn();
+        let job = Job::load("rand-destination-4k-qd1").unwrap();
+        let error = Fio::at("/nowhere/fio")
+            .run(
+                &job,
+                Path::new("/dev/null"),
+                Bound::Ios(1),
+                7,
+                LONG,
+                &mut Quiet,
+            )
+            .unwrap_err();
+        assert!(error.is_missing_requirement() && error.to_string().contains("package fio"));
+    }
+
+    #[test]
+    fn bounds_and_devices_become_options() {
+        let text = |bound| {
+            let arguments = arguments(Path::new("/dev/a:b"), bound, 7);
+            let words: Vec<_> = arguments
+                .iter()
+                .map(|word| word.to_str().unwrap())
+                .collect();
+            words.join(" ")
+        };
+        let timed = text(Bound::Time(Duration::from_millis(1500)));
+        assert!(timed.contains("--time_based --runtime=1500ms"), "{timed}");
+        assert!(timed.contains("--filename=/dev/a\\:b") && timed.contains("--randseed=7"));
+        assert!(text(Bound::Ios(5)).ends_with("--number_ios=5"));
+        assert!(text(Bound::SizeBytes(4096)).ends_with("--size=4096"));
+    }
+}
