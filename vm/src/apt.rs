@@ -44,7 +44,12 @@ pub(crate) struct Package {
 impl PackageRoot {
     /// Prepares the root at `dir` for the sources in `sources_list` (one-line form).
     pub(crate) fn prepare(dir: PathBuf, sources_list: &str) -> Result<Self, Error> {
-        for below in ["lists/partial", "archives/partial", "etc/preferences.d"] {
+        for below in [
+            "lists/partial",
+            "archives/partial",
+            "etc/apt.conf.d",
+            "etc/preferences.d",
+        ] {
             let path = dir.join(below);
             fs::create_dir_all(&path).at("create", &path)?;
         }

@@ -94,8 +94,15 @@ impl Attempt<'_> {
         progress: &Progress,
     ) -> Result<Outcome, Error> {
         let mut wires = Wires::new(self.interactive)?;
-        let log = self.prepared.dir.path().join("qemu.log");
-        let mut command = self.command(&wires, &log)?;
+        let mut log = tempfile::tempfile().map_err(Error::system("make a temporary file"))?;
+        let share = |file: &File| {
+            file.try_clone()
+                .map_err(Error::system("share a file with QEMU"))
+        };
+        let initramfs = share(&self.prepared.initramfs)?;
+        let mut command = self.command(&wires, initramfs.as_raw_fd());
+        command.stderr(share(&log)?);
+        wires.theirs.push(initramfs.into());
         sys::tie_to_parent(&mut command, std::mem::take(&mut wires.theirs));
         let mut qemu = command.spawn().at("run", &self.prepared.qemu.path)?;
         // QEMU's ends of the sockets must be open in QEMU only, or we would never see them close.
@@ -123,7 +130,7 @@ impl Attempt<'_> {
         killed.map_err(Error::system("end QEMU"))?;
 
         let exited = matches!(end, End::Exited(_));
-        let says = || format!("QEMU ended ({status}): {}", read_log(&log));
+        let says = move || format!("QEMU ended ({status}): {}", read_log(&mut log));
         let result = outcome(end, monitor.ready.take(), self.accelerator, says);
         let result = result.map_err(|why| match why {
             Ok(cause) => Error::Death(Death {
@@ -138,14 +145,13 @@ impl Attempt<'_> {
         }
     }
 
-    fn command(&self, wires: &Wires, log: &std::path::Path) -> Result<Command, Error> {
-        let initramfs = self.prepared.initramfs();
+    fn command(&self, wires: &Wires, initramfs: RawFd) -> Command {
         let boot = Boot {
             qemu: &self.prepared.qemu,
             accelerator: self.accelerator,
             kernel: &self.prepared.kernel,
             image: &self.prepared.image,
-            initramfs: &initramfs,
+            initramfs,
             memory_mib: self.prepared.memory_mib,
             console: wires.fd(0),
             ports: [port::CONTROL, port::OUT, port::ERR, port::FILES]
@@ -160,10 +166,9 @@ impl Attempt<'_> {
             .args(self.machine.arguments(&boot))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(log).at("create", log)?)
             // Ctrl-C on the terminal is for us; we end QEMU.
             .process_group(0);
-        Ok(command)
+        command
     }
 }
 

@@ -251,6 +251,10 @@ fn parts(
             .filter(|name| name.ends_with(&format!("-{release}")))
         {
             let known = by_name.contains_key(name.as_str());
+            // linux-base-RELEASE only has the change log and scripts for installation.
+            if !known && name.starts_with("linux-base-") {
+                continue;
+            }
             let list = if known { &mut found } else { &mut missing };
             if !list.contains(name) {
                 list.push(name.clone());
@@ -298,7 +302,11 @@ mod tests {
     fn kernels_are_joined_and_sorted() {
         let found = candidates_of(
             &[
-                package("linux-image-6.18.5-x", "6.18.5-1", &["kmod", "linux-base"]),
+                package(
+                    "linux-image-6.18.5-x",
+                    "6.18.5-1",
+                    &["kmod", "linux-base-6.18.5-x"],
+                ),
                 package("linux-image-7.3.4-x", "7.3.4-1", &["linux-binary-7.3.4-x"]),
                 package("linux-binary-7.3.4-x", "7.3.4-1", &["linux-base-7.3.4-x"]),
                 package("linux-base-7.3.4-x", "7.3.4-1", &[]),

@@ -40,7 +40,7 @@ pub fn init() -> nix::Result<Infallible> {
 pub(crate) type Failure = String;
 
 fn run() -> Result<(), Failure> {
-    mounts::mount_all()?;
+    mounts::mount_needed()?;
     let plan = fs::read(PLAN_PATH).map_err(|error| format!("read {PLAN_PATH}: {error}"))?;
     let plan: Plan =
         serde_json::from_slice(&plan).map_err(|error| format!("read {PLAN_PATH}: {error}"))?;
@@ -72,6 +72,7 @@ fn work(plan: &Plan, control: &mut File) -> Result<u8, Failure> {
         answer(control, &Answer::Note(format!("failed to {failure}")));
     }
     load(&plan.modules)?;
+    mounts::mount_optional();
     command::run(plan)
 }
 

@@ -9,8 +9,10 @@ use std::path::{Component, Path, PathBuf};
 
 use cpio::newc::{Builder, ModeFileType, trailer};
 
+use crate::cache::Cache;
 use crate::error::{At, Error};
 use crate::program::Program;
+use crate::slim::slim;
 
 /// Directories of the guest that are links into /usr, as merged distributions have them. Paths are
 /// rewritten accordingly, so a library is found at the host's path and at the merged one.
@@ -26,19 +28,19 @@ const MERGED: [(&str, &str); 5] = [
 #[derive(Debug)]
 pub(crate) struct Initramfs {
     file: BufWriter<File>,
-    path: PathBuf,
     /// Every name written so far, relative to the root.
     names: BTreeSet<PathBuf>,
 }
 
 impl Initramfs {
     /// Starts an archive with the directories and accounts that programs expect.
-    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
-        let file = File::create(path).at("create", path)?;
+    ///
+    /// The file has no name, so that it goes away with the processes that use it, however they end.
+    pub(crate) fn create() -> Result<Self, Error> {
+        let file = tempfile::tempfile().map_err(Error::system("make a temporary file"))?;
         let file = BufWriter::with_capacity(1 << 20, file);
         let mut archive = Self {
             file,
-            path: path.to_owned(),
             names: BTreeSet::new(),
         };
         for dir in [
@@ -71,8 +73,8 @@ impl Initramfs {
     }
 
     /// Adds a program and its libraries at the host's paths, and a link to it in /usr/bin.
-    pub(crate) fn program(&mut self, program: &Program) -> Result<(), Error> {
-        self.host_file(&program.path, &program.path)?;
+    pub(crate) fn program(&mut self, program: &Program, cache: &Cache) -> Result<(), Error> {
+        self.host_file(&slim(&program.path, cache), &program.path)?;
         for library in &program.libraries {
             self.host_file(library, library)?;
         }
@@ -83,9 +85,8 @@ impl Initramfs {
         self.link(&link, &program.path)
     }
 
-    /// Adds busybox and a link for each of its applets that no program has taken.
-    pub(crate) fn busybox(&mut self, program: &Program, applets: &[String]) -> Result<(), Error> {
-        self.program(program)?;
+    /// Adds a link to busybox for each of its applets that no program has taken.
+    pub(crate) fn applets(&mut self, program: &Program, applets: &[String]) -> Result<(), Error> {
         for applet in applets {
             let link = Path::new("/usr/bin").join(applet);
             if !self.has(&link) {
@@ -161,15 +162,11 @@ impl Initramfs {
         self.names.contains(&inside(path))
     }
 
-    /// Ends the archive and returns its size in bytes.
-    pub(crate) fn finish(self) -> Result<u64, Error> {
-        let path = self.path;
-        let mut file = trailer(self.file).at("write", &path)?;
-        file.flush().at("write", &path)?;
-        file.get_ref()
-            .metadata()
-            .map(|meta| meta.len())
-            .at("read", &path)
+    /// Ends the archive and returns its file.
+    pub(crate) fn finish(self) -> Result<File, Error> {
+        trailer(self.file)
+            .and_then(|file| file.into_inner().map_err(|error| error.into_error()))
+            .map_err(Error::system("write the initramfs"))
     }
 
     /// Adds a directory and its parents.
@@ -210,7 +207,7 @@ impl Initramfs {
             writer.write_all(contents)?;
             writer.finish().map(drop)
         };
-        write().at("write", &self.path)?;
+        write().map_err(Error::system("write the initramfs"))?;
         self.names.insert(name.to_owned());
         Ok(())
     }
@@ -242,10 +239,13 @@ fn inside(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use cpio::newc::Reader;
-    use std::io::Read;
+    use std::io::{Read, Seek};
 
-    fn contents(path: &Path) -> Vec<(String, u32, Vec<u8>)> {
-        let mut input = std::io::Cursor::new(fs::read(path).unwrap());
+    fn contents(mut file: File) -> Vec<(String, u32, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        let mut input = std::io::Cursor::new(bytes);
         let mut found = Vec::new();
         loop {
             let mut reader = Reader::new(input).unwrap();
@@ -263,16 +263,14 @@ mod tests {
     #[test]
     fn the_archive_reads_back_with_parents_before_children() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.cpio");
         fs::create_dir_all(dir.path().join("in/deep")).unwrap();
         fs::write(dir.path().join("in/deep/file"), "hello").unwrap();
-        let mut archive = Initramfs::create(&path).unwrap();
+        let mut archive = Initramfs::create().unwrap();
         archive
             .tree(&dir.path().join("in"), Path::new("/opt/in"))
             .unwrap();
         archive.bytes("/lib/x/libc.so", b"lib").unwrap();
-        archive.finish().unwrap();
-        let found = contents(&path);
+        let found = contents(archive.finish().unwrap());
         let at = |name: &str| {
             found
                 .iter()
@@ -302,13 +300,13 @@ mod tests {
 
     #[test]
     fn the_first_file_of_a_name_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.cpio");
-        let mut archive = Initramfs::create(&path).unwrap();
+        let other = tempfile::NamedTempFile::new().unwrap();
+        let mut archive = Initramfs::create().unwrap();
         archive.bytes("/usr/bin/sh", b"first").unwrap();
-        archive.host_file(&path, Path::new("/bin/sh")).unwrap();
-        archive.finish().unwrap();
-        let shells: Vec<_> = contents(&path)
+        archive
+            .host_file(other.path(), Path::new("/bin/sh"))
+            .unwrap();
+        let shells: Vec<_> = contents(archive.finish().unwrap())
             .into_iter()
             .filter(|(name, ..)| name == "usr/bin/sh")
             .collect();

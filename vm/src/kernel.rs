@@ -1,19 +1,16 @@
 //! Finds the kernel that a SPEC means: in the cache, at the distribution's mirror, or in a file.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use crate::cache::{Cache, write_whole};
+use crate::cache::Cache;
+use crate::cached::{CachedKernel, cached_kernels, fetch};
 use crate::distribution::{Candidate, Distribution, host_kernel};
 use crate::error::{At, Error};
 use crate::image;
 use crate::progress::Progress;
 use crate::spec::{Spec, prefix_fits};
-use crate::version::Version;
 
 /// A kernel that can be booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,17 +27,6 @@ pub struct Kernel {
     pub signed_modules: bool,
     /// Where what is derived from it is kept.
     pub(crate) derived: PathBuf,
-}
-
-/// A kernel in the cache, as its `kernel.json` describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CachedKernel {
-    /// What `uname -r` says.
-    pub release: String,
-    /// The package version.
-    pub version: Version,
-    /// The suite it was fetched from.
-    pub suite: String,
 }
 
 impl Kernel {
@@ -170,39 +156,6 @@ impl Kernel {
     }
 }
 
-impl CachedKernel {
-    fn dir(&self, cache: &Cache) -> PathBuf {
-        cache.path("kernels").join(&self.release)
-    }
-
-    fn open(&self, cache: &Cache) -> Kernel {
-        let dir = self.dir(cache);
-        Kernel {
-            release: self.release.clone(),
-            image: dir.join("image"),
-            modules: Some(dir.join("modules")),
-            origin: self.suite.clone(),
-            signed_modules: true,
-            derived: dir,
-        }
-    }
-}
-
-/// The kernels in the cache, newest first.
-#[must_use]
-pub fn cached_kernels(cache: &Cache) -> Vec<CachedKernel> {
-    let Ok(entries) = fs::read_dir(cache.path("kernels")) else {
-        return Vec::new();
-    };
-    let mut kernels: Vec<CachedKernel> = entries
-        .flatten()
-        .filter_map(|entry| fs::read(entry.path().join("kernel.json")).ok())
-        .filter_map(|json| serde_json::from_slice(&json).ok())
-        .collect();
-    kernels.sort_by(|a, b| b.version.cmp(&a.version));
-    kernels
-}
-
 /// The kernels that the distribution offers, newest first within each suite, with the error of each
 /// suite that could not be asked.
 #[must_use]
@@ -269,115 +222,35 @@ fn choose(
     })
 }
 
+/// One line for a suite: its kernels, those that cannot be fetched any more only counted.
 fn describe(suite: &str, candidates: &[Candidate]) -> String {
-    let word = |kernel: &Candidate| match kernel.missing.is_empty() {
-        true => kernel.release.clone(),
-        false => format!("({}, whose modules are no longer listed)", kernel.release),
-    };
-    let words: Vec<_> = candidates.iter().map(word).collect();
-    format!(
-        "{suite}: {}",
-        if words.is_empty() {
-            "no kernel".into()
-        } else {
-            words.join(", ")
-        }
-    )
-}
-
-/// Fetches a kernel into the cache; an interrupted fetch leaves nothing but a scratch directory.
-fn fetch(
-    candidate: &Candidate,
-    distribution: &Distribution,
-    cache: &Cache,
-) -> Result<CachedKernel, Error> {
-    let scratch = cache.scratch()?;
-    distribution.fetch(cache, candidate, scratch.path())?;
-    let kernel = CachedKernel {
-        release: candidate.release.clone(),
-        version: candidate.version.clone(),
-        suite: candidate.suite.clone(),
-    };
-    let assembled = scratch.path().join("kernel");
-    assemble(&scratch.path().join("root"), &kernel, &assembled)?;
-    let place = kernel.dir(cache);
-    let parent = cache.path("kernels");
-    fs::create_dir_all(&parent).at("create", &parent)?;
-    fs::rename(&assembled, &place).at("create", &place)?;
-    Ok(kernel)
-}
-
-/// Moves what we need out of unpacked packages. Until 7.1 the image is in /boot; from 7.2 on it lies
-/// beside the modules. With a merged /usr the modules are in /usr/lib, else in /lib.
-fn assemble(root: &Path, kernel: &CachedKernel, place: &Path) -> Result<(), Error> {
-    let release = &kernel.release;
-    let modules = ["usr/lib/modules", "lib/modules"]
-        .map(|dir| root.join(dir).join(release))
-        .into_iter()
-        .find(|dir| dir.is_dir())
-        .ok_or_else(|| {
-            Error::contents(root, format!("the packages have no modules of {release}"))
-        })?;
-    fs::create_dir_all(place).at("create", place)?;
-    for (name, in_boot) in [("image", "vmlinuz"), ("config", "config")] {
-        let from = [
-            root.join("boot").join(format!("{in_boot}-{release}")),
-            modules.join(in_boot),
-        ]
-        .into_iter()
-        .find(|path| path.is_file())
-        .ok_or_else(|| {
-            Error::contents(root, format!("the packages have no {in_boot} of {release}"))
-        })?;
-        fs::rename(&from, place.join(name)).at("move", &from)?;
+    let (whole, broken): (Vec<_>, Vec<_>) = candidates
+        .iter()
+        .partition(|kernel| kernel.missing.is_empty());
+    let mut words: Vec<_> = whole.iter().map(|kernel| kernel.release.clone()).collect();
+    if words.is_empty() {
+        words.push("no kernel".into());
     }
-    fs::rename(&modules, place.join("modules")).at("move", &modules)?;
-    let json = serde_json::to_vec_pretty(kernel)
-        .map_err(|error| Error::contents(&place.join("kernel.json"), error.to_string()))?;
-    write_whole(&place.join("kernel.json"), &json)
+    if !broken.is_empty() {
+        words.push(format!(
+            "and {} whose modules are no longer in the index",
+            broken.len()
+        ));
+    }
+    format!("{suite}: {}", words.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::write_whole;
+    use crate::version::Version;
 
     fn cached(release: &str, version: &str) -> CachedKernel {
         CachedKernel {
             release: release.into(),
             version: Version::new(version),
             suite: "s".into(),
-        }
-    }
-
-    fn put(path: &Path) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "x").unwrap();
-    }
-
-    #[test]
-    fn both_package_layouts_are_assembled() {
-        for (image, config, module) in [
-            (
-                "boot/vmlinuz-6.12.1-x",
-                "boot/config-6.12.1-x",
-                "lib/modules/6.12.1-x/kernel/a.ko",
-            ),
-            (
-                "usr/lib/modules/6.12.1-x/vmlinuz",
-                "usr/lib/modules/6.12.1-x/config",
-                "usr/lib/modules/6.12.1-x/kernel/a.ko",
-            ),
-        ] {
-            let dir = tempfile::tempdir().unwrap();
-            let root = dir.path().join("root");
-            for path in [image, config, module] {
-                put(&root.join(path));
-            }
-            let place = dir.path().join("place");
-            assemble(&root, &cached("6.12.1-x", "6.12.1-1"), &place).unwrap();
-            for path in ["image", "config", "modules/kernel/a.ko", "kernel.json"] {
-                assert!(place.join(path).is_file(), "{path}");
-            }
         }
     }
 
@@ -395,6 +268,26 @@ mod tests {
         let spec = Spec::Version("6.12".into());
         let kernel = Kernel::find(&spec, None, &cache, &Progress::new(true)).unwrap();
         assert_eq!(kernel.release, "6.12.10-x");
+    }
+
+    #[test]
+    fn a_suite_is_described_in_one_line() {
+        let kernel = |release: &str, missing: &[&str]| Candidate {
+            release: release.into(),
+            version: Version::new(release),
+            suite: "s".into(),
+            packages: Vec::new(),
+            missing: missing.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(describe("s", &[]), "s: no kernel");
+        let line = describe(
+            "s",
+            &[kernel("7.3", &[]), kernel("7.1", &["linux-modules-7.1"])],
+        );
+        assert_eq!(
+            line,
+            "s: 7.3, and 1 whose modules are no longer in the index"
+        );
     }
 
     #[test]

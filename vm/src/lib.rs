@@ -23,8 +23,8 @@
 //!
 //! # Layout
 //!
-//! - the kernel: [`spec`], [`kernel`], `distribution`, `sources`, `apt`, `version`, `image`, `cache`
-//! - the root file system: `initramfs`, `program`, `modules`, `modinfo`, `copy`, `compress`
+//! - the kernel: [`spec`], [`kernel`], `cached`, `distribution`, `sources`, `apt`, `version`, `image`, `cache`
+//! - the root file system: `initramfs`, `program`, `modules`, `modinfo`, `slim`, `copy`, `compress`
 //! - the machine: [`machine`], `qemu`, `accelerator`
 //! - the run: [`run`], `attempt`, `monitor`, `terminal`, [`death`], `lines`, `progress`
 //! - inside: [`guest`] (the init), [`plan`] (what it is told and what it answers)
@@ -33,6 +33,7 @@ mod accelerator;
 mod apt;
 mod attempt;
 mod cache;
+mod cached;
 mod compress;
 mod copy;
 pub mod death;
@@ -52,6 +53,7 @@ mod program;
 mod progress;
 mod qemu;
 pub mod run;
+mod slim;
 mod sources;
 pub mod spec;
 mod sys;
@@ -60,11 +62,12 @@ mod tool;
 mod version;
 
 pub use cache::Cache;
+pub use cached::{CachedKernel, cached_kernels};
 pub use copy::{CopyIn, CopyOut};
 pub use death::{Cause, Death};
 pub use distribution::{Candidate, DEBIAN_SUITES};
 pub use error::Error;
-pub use kernel::{CachedKernel, Kernel, available_kernels, cached_kernels};
+pub use kernel::{Kernel, available_kernels};
 pub use machine::{Accelerator, Machine};
 pub use progress::Progress;
 pub use run::{Outcome, Vm};

@@ -28,10 +28,27 @@ impl Lines {
 
     /// Returns the last, incomplete line.
     pub(crate) fn take(&mut self) -> String {
-        let text = String::from_utf8_lossy(&self.partial).into_owned();
+        let text = without_escapes(&String::from_utf8_lossy(&self.partial));
         self.partial.clear();
         text
     }
+}
+
+/// Leaves out terminal control: the firmware clears the screen before the kernel speaks.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            // `ESC [ ... letter` is a sequence; any other escape has one character.
+            if chars.next() == Some('[') {
+                chars.by_ref().find(char::is_ascii_alphabetic);
+            }
+        } else if !c.is_control() || c == '\t' {
+            plain.push(c);
+        }
+    }
+    plain
 }
 
 /// The last lines of a text.
@@ -77,6 +94,12 @@ mod tests {
         assert_eq!(lines.feed(b"one\r\ntw"), ["one"]);
         assert_eq!(lines.feed(b"o\nthree"), ["two"]);
         assert_eq!(lines.take(), "three");
+    }
+
+    #[test]
+    fn terminal_control_is_left_out() {
+        let firmware = b"\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS (version 1.16)\n";
+        assert_eq!(Lines::default().feed(firmware), ["SeaBIOS (version 1.16)"]);
     }
 
     #[test]

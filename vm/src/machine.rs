@@ -63,8 +63,9 @@ pub(crate) struct Boot<'a> {
     pub(crate) accelerator: Accelerator,
     pub(crate) kernel: &'a Kernel,
     pub(crate) image: &'a Path,
-    pub(crate) initramfs: &'a Path,
     pub(crate) memory_mib: u64,
+    /// The open initramfs that QEMU inherits.
+    pub(crate) initramfs: RawFd,
     /// Connected sockets that QEMU inherits.
     pub(crate) console: RawFd,
     /// The virtio ports by name.
@@ -122,7 +123,7 @@ impl Machine {
         ]);
         self.accelerate(boot, &mut args);
         args.pair("-kernel", boot.image);
-        args.pair("-initrd", boot.initramfs);
+        args.pair("-initrd", format!("/proc/self/fd/{}", boot.initramfs));
         args.pair("-append", self.command_line(boot));
         args.socket("console", boot.console);
         args.pair("-serial", "chardev:console");
@@ -233,7 +234,7 @@ mod tests {
             accelerator,
             kernel: &kernel,
             image: Path::new("vmlinux"),
-            initramfs: Path::new("initramfs"),
+            initramfs: 9,
             memory_mib: 1024,
             console: 3,
             ports: vec![("control", 4)],

@@ -1,20 +1,18 @@
 //! Prepares a guest, boots it, and brings back what its command gave.
 
 use std::env;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-
-use tempfile::TempDir;
 
 use crate::accelerator;
 use crate::attempt::{Attempt, Sinks};
 use crate::cache::Cache;
 use crate::copy::{CopyIn, CopyOut};
 use crate::death::Cause;
-use crate::error::{At, Error};
+use crate::error::Error;
 use crate::initramfs::Initramfs;
 use crate::kernel::Kernel;
 use crate::machine::{Accelerator, Machine};
@@ -24,6 +22,7 @@ use crate::plan::{PLAN_PATH, Plan};
 use crate::program::Program;
 use crate::progress::Progress;
 use crate::qemu::Qemu;
+use crate::slim::slim;
 use crate::spec::Spec;
 use crate::{image, terminal, tool};
 
@@ -84,13 +83,7 @@ pub(crate) struct Prepared {
     pub(crate) kernel: Kernel,
     pub(crate) image: PathBuf,
     pub(crate) memory_mib: u64,
-    pub(crate) dir: TempDir,
-}
-
-impl Prepared {
-    pub(crate) fn initramfs(&self) -> PathBuf {
-        self.dir.path().join("initramfs")
-    }
+    pub(crate) initramfs: File,
 }
 
 impl Vm {
@@ -145,9 +138,8 @@ impl Vm {
         let qemu = Qemu::find()?;
         let cache = Cache::open()?;
         let kernel = Kernel::find(&self.kernel, self.modules_dir.as_deref(), &cache, &progress)?;
-        // From here on there are temporary files, which an interruption must not leave behind.
         let signals = Signals::hold()?;
-        let prepared = self.prepare(qemu, kernel, &progress)?;
+        let prepared = self.prepare(qemu, kernel, &cache, &progress)?;
         let accelerator = match self.accelerator {
             Some(accelerator) => accelerator,
             None if self.machine.count_instructions => Accelerator::Tcg,
@@ -182,15 +174,20 @@ impl Vm {
         }
     }
 
-    fn prepare(&self, qemu: Qemu, kernel: Kernel, progress: &Progress) -> Result<Prepared, Error> {
-        let dir = tempfile::Builder::new()
-            .prefix("bvecd-vm-")
-            .tempdir()
-            .map_err(Error::system("make a temporary directory"))?;
+    fn prepare(
+        &self,
+        qemu: Qemu,
+        kernel: Kernel,
+        cache: &Cache,
+        progress: &Progress,
+    ) -> Result<Prepared, Error> {
         let image = image::bootable(&kernel, progress)?;
-        let path = dir.path().join("initramfs");
         progress.say("building the initramfs");
-        let size = self.build(&kernel, &path)?;
+        let initramfs = self.build(&kernel, cache)?;
+        let size = initramfs
+            .metadata()
+            .map_err(Error::system("measure the initramfs"))?
+            .len();
         // The archive is in memory twice while the kernel unpacks it, and programs need room.
         let memory_mib = self
             .machine
@@ -201,19 +198,19 @@ impl Vm {
             kernel,
             image,
             memory_mib,
-            dir,
+            initramfs,
         })
     }
 
-    fn build(&self, kernel: &Kernel, path: &Path) -> Result<u64, Error> {
-        let mut archive = Initramfs::create(path)?;
+    fn build(&self, kernel: &Kernel, cache: &Cache) -> Result<File, Error> {
+        let mut archive = Initramfs::create()?;
         let init = Program::find(&find_init()?)?;
-        archive.host_file(&init.path, Path::new("/init"))?;
+        archive.host_file(&slim(&init.path, cache), Path::new("/init"))?;
         for library in &init.libraries {
             archive.host_file(library, library)?;
         }
         for name in &self.programs {
-            archive.program(&Program::find(name)?)?;
+            archive.program(&Program::find(name)?, cache)?;
         }
         for copy in &self.copy_in {
             archive.tree(&copy.host, &copy.guest)?;
@@ -222,7 +219,8 @@ impl Vm {
         let applets = tool::output(Command::new(&busybox.path).arg("--list"))?;
         let applets = String::from_utf8_lossy(&applets);
         let applets: Vec<String> = applets.lines().map(str::to_owned).collect();
-        archive.busybox(&busybox, &applets)?;
+        archive.program(&busybox, cache)?;
+        archive.applets(&busybox, &applets)?;
         // Libraries in unusual directories are found through the host's own table.
         let table = Path::new("/etc/ld.so.cache");
         if table.is_file() {
@@ -338,11 +336,12 @@ pub(crate) fn outcome(
 }
 
 /// Reads what QEMU wrote to its standard error.
-pub(crate) fn read_log(path: &Path) -> String {
-    let text = fs::read_to_string(path)
-        .at("read", path)
-        .unwrap_or_default();
-    text.trim().to_owned()
+pub(crate) fn read_log(log: &mut File) -> String {
+    let mut text = String::new();
+    match log.rewind().and_then(|()| log.read_to_string(&mut text)) {
+        Ok(_) => text.trim().to_owned(),
+        Err(error) => format!("(its standard error cannot be read: {error})"),
+    }
 }
 
 #[cfg(test)]

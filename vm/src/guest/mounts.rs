@@ -9,38 +9,54 @@ use nix::mount::{MsFlags, mount};
 
 use super::Failure;
 
-/// Where, what, options, and whether the guest is useless without it.
-const MOUNTS: [(&str, &str, &str, bool); 11] = [
-    ("/proc", "proc", "", true),
-    ("/sys", "sysfs", "", true),
-    ("/dev", "devtmpfs", "mode=0755", true),
-    ("/dev/pts", "devpts", "mode=0620,ptmxmode=0666", false),
-    ("/dev/shm", "tmpfs", "mode=1777", false),
-    ("/tmp", "tmpfs", "mode=1777", true),
-    ("/run", "tmpfs", "mode=0755", true),
-    ("/sys/kernel/debug", "debugfs", "", false),
-    ("/sys/kernel/tracing", "tracefs", "", false),
-    ("/sys/kernel/config", "configfs", "", false),
-    ("/sys/fs/cgroup", "cgroup2", "", false),
+/// Where, what, options.
+type Mount = (&'static str, &'static str, &'static str);
+
+/// Without these the guest is useless.
+const NEEDED: [Mount; 5] = [
+    ("/proc", "proc", ""),
+    ("/sys", "sysfs", ""),
+    ("/dev", "devtmpfs", "mode=0755"),
+    ("/tmp", "tmpfs", "mode=1777"),
+    ("/run", "tmpfs", "mode=0755"),
 ];
 
-/// Mounts what programs expect; a kernel may lack the optional ones.
-pub(super) fn mount_all() -> Result<(), Failure> {
-    for (place, kind, options, needed) in MOUNTS {
-        // A directory inside sysfs exists if the kernel has the file system; elsewhere we make it.
-        let _ = fs::create_dir_all(place);
-        match mount(
-            Some(kind),
-            place,
-            Some(kind),
-            MsFlags::empty(),
-            Some(options),
-        ) {
-            Ok(()) | Err(Errno::EBUSY) => {}
-            Err(_) if !needed => {}
-            Err(errno) => return Err(format!("mount {kind} on {place}: {errno}")),
-        }
+/// A kernel may lack these, or have them only once a module is loaded (configfs).
+const OPTIONAL: [Mount; 6] = [
+    ("/dev/pts", "devpts", "mode=0620,ptmxmode=0666"),
+    ("/dev/shm", "tmpfs", "mode=1777"),
+    ("/sys/kernel/debug", "debugfs", ""),
+    ("/sys/kernel/tracing", "tracefs", ""),
+    ("/sys/kernel/config", "configfs", ""),
+    ("/sys/fs/cgroup", "cgroup2", ""),
+];
+
+fn mount_one((place, kind, options): Mount) -> Result<(), Failure> {
+    // A directory inside sysfs exists if the kernel has the file system; elsewhere we make it.
+    let _ = fs::create_dir_all(place);
+    match mount(
+        Some(kind),
+        place,
+        Some(kind),
+        MsFlags::empty(),
+        Some(options),
+    ) {
+        Ok(()) | Err(Errno::EBUSY) => Ok(()),
+        Err(errno) => Err(format!("mount {kind} on {place}: {errno}")),
     }
+}
+
+/// Mounts what programs expect, when the modules are loaded.
+pub(super) fn mount_optional() {
+    for entry in OPTIONAL {
+        // Whoever needs it will say so.
+        let _ = mount_one(entry);
+    }
+}
+
+/// Mounts what this init needs.
+pub(super) fn mount_needed() -> Result<(), Failure> {
+    NEEDED.into_iter().try_for_each(mount_one)?;
     for (link, target) in [
         ("/dev/fd", "/proc/self/fd"),
         ("/dev/stdin", "/proc/self/fd/0"),
