@@ -53,10 +53,11 @@ pub struct DeviceConfig {
     #[serde(default = "default_depth")]
     #[schema(minimum = 1, maximum = 4096, default = 128)]
     pub depth: u16,
-    /// The logical block in bytes, a power of two from 512 to 4096; 512 if absent.
-    #[serde(default = "default_logical_block_bytes")]
-    #[schema(minimum = 512, maximum = 4096, default = 512)]
-    pub logical_block_bytes: u32,
+    /// The logical block in bytes, a power of two from 512 to 4096; what the backing needs if absent, which
+    /// is 512 unless it is a disk of 4096, or O_DIRECT on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 512, maximum = 4096)]
+    pub logical_block_bytes: Option<u32>,
     /// The physical block in bytes, a power of two from the logical block to 1 MiB; 4096 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub physical_block_bytes: Option<u32>,
@@ -84,10 +85,6 @@ const fn default_depth() -> u16 {
     128
 }
 
-const fn default_logical_block_bytes() -> u32 {
-    512
-}
-
 const fn default_max_io_bytes() -> u32 {
     512 << 10
 }
@@ -103,7 +100,7 @@ impl DeviceConfig {
             transport: Transport::default(),
             queues: default_queues(),
             depth: default_depth(),
-            logical_block_bytes: default_logical_block_bytes(),
+            logical_block_bytes: None,
             physical_block_bytes: None,
             max_io_bytes: default_max_io_bytes(),
             read_only: false,
@@ -154,7 +151,7 @@ impl DeviceConfig {
     }
 
     fn check_blocks(&self) -> Result<(), Problem> {
-        let logical = self.logical_block_bytes;
+        let logical = self.logical_block_bytes.unwrap_or(512);
         if !is_block(logical, 512, PAGE_BYTES) {
             let expected = format!("a power of two from 512 to {PAGE_BYTES}");
             return Err(out_of("/logical_block_bytes", logical, expected));
@@ -184,7 +181,7 @@ impl DeviceConfig {
                 "an absolute path".to_owned(),
             ));
         }
-        let block = u64::from(self.logical_block_bytes);
+        let block = u64::from(self.logical_block_bytes.unwrap_or(512));
         match self.target.size_bytes() {
             Some(size_bytes) if size_bytes == 0 || !size_bytes.is_multiple_of(block) => {
                 let pointer = format!("/target/{}/size_bytes", self.target.name());

@@ -50,6 +50,8 @@ pub enum EventKind {
     DeviceAdded,
     /// A device is gone.
     DeviceDeleted,
+    /// A queue ended before its device, which is then removed.
+    QueueFailed,
     /// A generation of rules is in force.
     RulesChanged,
     /// A rule fired on a request.

@@ -1,1 +1,31 @@
-//! daemon
+//! bvecd: serves block devices through ublk, and does to their requests what the rules say.
+//!
+//! Start reading in [`queue`]: the loop that every request passes. Around it:
+//!
+//! | module | provides |
+//! |---|---|
+//! | [`queue`] | the loop: request, verdict, target, commit |
+//! | [`target`] | what backs a device: `loop`, `ram`, `null` |
+//! | [`backing`] | the file behind a `loop` device, opened and checked |
+//! | [`parked`], [`holds`] | requests that are not to be committed yet |
+//! | [`mailbox`] | how the server reaches a queue |
+//! | [`shared`], [`stats`], [`events`] | what queues and server share |
+//! | [`device`], [`devices`] | a device's life, and all devices |
+//! | [`server`], [`service`] | the API on a Unix socket, signals, shutdown |
+
+pub mod backing;
+mod clock;
+pub mod config;
+pub mod device;
+pub mod devices;
+pub mod events;
+pub mod holds;
+pub mod logging;
+pub mod mailbox;
+pub mod parked;
+pub mod queue;
+pub mod server;
+pub mod service;
+pub mod shared;
+pub mod stats;
+pub mod target;

@@ -1,3 +1,50 @@
-//! daemon
+//! bvecd: flags, namespace, messages, service.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use daemon::config::Flags;
+use daemon::{logging, service};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("failed to {error:#}");
+            // Before logging is set up nobody listens to the line above.
+            if !tracing::event_enabled!(tracing::Level::ERROR) {
+                report(&error);
+            }
+            exit_code(&error)
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let config = Flags::parse().resolve()?;
+    logging::start(&config.log)?;
+    ublk::control::check_access()?;
+    service::leave_mount_namespace().context("make a mount namespace of our own")?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the server's runtime")?
+        .block_on(service::run(&config.socket))
+}
+
+/// 4 where something needed is missing (interfaces: exit codes), else 1.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<ublk::Error>() {
+        Some(ublk::Error::NoDriver | ublk::Error::Denied) => ExitCode::from(4),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one message that comes before logging"
+)]
+fn report(error: &anyhow::Error) {
+    eprintln!("bvecd: failed to {error:#}");
+}

@@ -179,12 +179,18 @@ impl Queue {
     ///
     /// # Errors
     /// The ring's.
-    pub fn fetch_all(&mut self) -> io::Result<()> {
+    pub fn start(&mut self) -> Result<(), Error> {
+        let queue = self.config.queue;
+        self.fetch_all()
+            .map_err(Error::system(format!("fetch the tags of queue {queue}")))
+    }
+
+    fn fetch_all(&mut self) -> io::Result<()> {
         self.arm_wake()?;
         for tag in 0..self.config.depth {
             self.command(sys::UBLK_U_IO_FETCH_REQ, tag, 0)?;
         }
-        Ok(())
+        self.ring.submit()
     }
 
     /// Sends what is queued and waits until there is a completion, at most `timeout` if one is

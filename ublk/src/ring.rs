@@ -88,6 +88,11 @@ impl Ring {
         Ok(())
     }
 
+    /// Sends what is queued.
+    pub(crate) fn submit(&mut self) -> io::Result<()> {
+        retry_interrupted(self.ring.submit())
+    }
+
     /// Sends what is queued and waits for a completion, at most `timeout` if one is given.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Some(timeout) = timeout else {

@@ -1,0 +1,120 @@
+//! What a backing can do: its size, its units, how it zeroes.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::unistd::{Whence, lseek};
+use rustix::fs::{AtFlags, StatxFlags, statx};
+
+use super::{BackingError, Mode, device_number};
+use crate::target::Zeroing;
+use crate::target::{Keep, PUNCH, ZERO_RANGE};
+
+/// The limits of an open backing.
+pub(super) struct Limits {
+    pub(super) size_bytes: u64,
+    pub(super) logical_block_bytes: u32,
+    pub(super) physical_block_bytes: u32,
+    pub(super) memory_alignment_mask: u32,
+    pub(super) zeroing: Zeroing,
+}
+
+pub(super) fn read(
+    path: &Path,
+    file: &File,
+    metadata: &Metadata,
+    mode: Mode,
+) -> Result<Limits, BackingError> {
+    let inspect = |what| move |source: io::Error| inspect_error(path, what, source);
+    let end = lseek(file, 0, Whence::SeekEnd).map_err(|e| inspect("size")(e.into()))?;
+    let size_bytes = u64::try_from(end).unwrap_or(0);
+    if metadata.file_type().is_block_device() {
+        return Ok(block_device(metadata, size_bytes));
+    }
+    // O_DIRECT on a file needs offsets aligned to the device below; statx tells since Linux 6.1.
+    let (memory, offset) = direct_alignment(file).unwrap_or((512, 512));
+    let logical_block_bytes = if mode.direct { offset.max(512) } else { 512 };
+    let cluster = u32::try_from(metadata.blksize()).unwrap_or(4096);
+    let page_or_less = |bytes: u32| bytes.clamp(512, 4096);
+    Ok(Limits {
+        size_bytes: size_bytes - size_bytes % u64::from(logical_block_bytes),
+        logical_block_bytes,
+        physical_block_bytes: page_or_less(cluster).max(logical_block_bytes),
+        memory_alignment_mask: memory.max(512) - 1,
+        zeroing: file_zeroing(file, size_bytes, mode),
+    })
+}
+
+/// Tries what the file system can do on a range behind the end of the file, where it changes
+/// nothing (`FALLOC_FL_KEEP_SIZE`).
+fn file_zeroing(file: &File, size_bytes: u64, mode: Mode) -> Zeroing {
+    if mode.read_only {
+        return Zeroing {
+            unmap: None,
+            keep: None,
+        };
+    }
+    let works = |mode: i32| {
+        let flags = FallocateFlags::from_bits_retain(mode);
+        let Ok(behind) = i64::try_from(size_bytes.next_multiple_of(4096)) else {
+            return false;
+        };
+        fallocate(file, flags, behind, 4096).is_ok()
+    };
+    let unmap = works(PUNCH).then_some(PUNCH);
+    let keep = if works(ZERO_RANGE) {
+        // ZERO_RANGE may have allocated the range behind the end: give it back.
+        let _ = works(PUNCH);
+        Some(Keep::Range(ZERO_RANGE))
+    } else {
+        unmap.map(|_| Keep::PunchAndAllocate)
+    };
+    Zeroing { unmap, keep }
+}
+
+/// A block device's limits stand in its queue directory, for a partition in its disk's.
+fn block_device(metadata: &Metadata, size_bytes: u64) -> Limits {
+    let (major, minor) = device_number(metadata);
+    let node = format!("/sys/dev/block/{major}:{minor}");
+    let attribute = |name: &str| -> Option<u64> {
+        let read = |path: String| fs::read_to_string(path).ok()?.trim().parse().ok();
+        read(format!("{node}/queue/{name}")).or_else(|| read(format!("{node}/../queue/{name}")))
+    };
+    let bytes = |name: &str, default: u32| {
+        attribute(name)
+            .and_then(|value| u32::try_from(value).ok())
+            .unwrap_or(default)
+    };
+    let logical_block_bytes = bytes("logical_block_size", 512);
+    // fallocate on a block device (`blkdev_fallocate`): PUNCH_HOLE is write zeroes that may unmap,
+    // without a fallback; ZERO_RANGE falls back to writing zeroes and so always works.
+    let unmap = (attribute("write_zeroes_max_bytes").unwrap_or(0) > 0).then_some(PUNCH);
+    Limits {
+        size_bytes,
+        logical_block_bytes,
+        physical_block_bytes: bytes("physical_block_size", 512).clamp(logical_block_bytes, 4096),
+        memory_alignment_mask: bytes("dma_alignment", 511).max(511),
+        zeroing: Zeroing {
+            unmap,
+            keep: Some(Keep::Range(ZERO_RANGE)),
+        },
+    }
+}
+
+/// Memory and offset alignment for O_DIRECT in bytes (statx(2), `STATX_DIOALIGN`).
+fn direct_alignment(file: &File) -> Option<(u32, u32)> {
+    let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
+    let (memory, offset) = (found.stx_dio_mem_align, found.stx_dio_offset_align);
+    (memory > 0 && offset > 0).then_some((memory, offset))
+}
+
+fn inspect_error(path: &Path, what: &'static str, source: io::Error) -> BackingError {
+    BackingError::Inspect {
+        path: path.to_owned(),
+        what,
+        source,
+    }
+}

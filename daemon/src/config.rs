@@ -1,0 +1,111 @@
+//! What the daemon is started with: flags, and a file that gives their defaults.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde::Deserialize;
+
+/// Where the socket is unless told.
+pub const DEFAULT_SOCKET: &str = "/run/bvecd/bvecd.sock";
+
+/// Serves block devices through ublk, and does to their requests what the rules say.
+///
+/// Runs in the foreground, until SIGTERM or SIGINT; then it lets go every held request and removes every
+/// device. Needs root and a kernel with ublk (6.0 or later; `modprobe ublk_drv`).
+#[derive(Debug, Parser)]
+#[command(
+    name = "bvecd",
+    version,
+    after_help = "Examples:\n  bvecd\n  bvecd --socket /tmp/b.sock --log daemon=debug\n\n\
+        Then, elsewhere:\n  bvecctl dev add ram --size 256M"
+)]
+pub struct Flags {
+    /// Socket of the API [default: /run/bvecd/bvecd.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// TOML file with `socket` and `log`; flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log, e.g. info, debug, daemon=trace [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileConfig {
+    socket: Option<PathBuf>,
+    log: Option<String>,
+}
+
+/// What the daemon runs with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Socket of the API.
+    pub socket: PathBuf,
+    /// What to log.
+    pub log: String,
+}
+
+impl Flags {
+    /// Flags over file over defaults.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has a key that does not exist.
+    pub fn resolve(self) -> Result<Config> {
+        let file = match &self.config {
+            Some(path) => read(path)?,
+            None => FileConfig::default(),
+        };
+        Ok(Config {
+            socket: self
+                .socket
+                .or(file.socket)
+                .unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<FileConfig> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read the configuration {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("understand {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bvecd.toml");
+        std::fs::write(&path, "socket = \"/a\"\nlog = \"debug\"\n").unwrap();
+        let file = path.to_str().unwrap();
+        let flags = Flags::parse_from(["bvecd", "--config", file, "--socket", "/b"]);
+        let config = flags.resolve().unwrap();
+        assert_eq!(
+            config,
+            Config {
+                socket: "/b".into(),
+                log: "debug".into()
+            }
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bvecd.toml");
+        std::fs::write(&path, "sockets = \"/a\"\n").unwrap();
+        let flags = Flags::parse_from(["bvecd", "--config", path.to_str().unwrap()]);
+        let message = format!("{:#}", flags.resolve().unwrap_err());
+        assert!(
+            message.contains("line 1") && message.contains("sockets"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! The queue threads of a device.
+
+use std::sync::Arc;
+use std::sync::mpsc as sync_mpsc;
+use std::thread::{self, JoinHandle};
+
+use api::EventKind;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use tokio::sync::mpsc;
+use ublk::{DeviceInfo, Queue, QueueConfig, control, queue};
+
+use super::plan::Plan;
+use super::{DeviceError, Failure};
+use crate::events::Event;
+use crate::mailbox::{Command, Mailbox};
+use crate::queue::QueueLoop;
+use crate::shared::{DeviceShared, QueueShared};
+use crate::stats::QueueStats;
+
+/// The threads that serve a device.
+#[derive(Debug)]
+pub(super) struct Threads {
+    handles: Vec<JoinHandle<bool>>,
+}
+
+/// The part of each queue that the server reaches.
+pub(super) fn shared_queues(queues: u16) -> Result<Vec<Arc<QueueShared>>, DeviceError> {
+    let make = |queue| {
+        let mailbox = Mailbox::new()?;
+        Ok(Arc::new(QueueShared {
+            queue,
+            mailbox,
+            stats: QueueStats::default(),
+        }))
+    };
+    (0..queues)
+        .map(make)
+        .collect::<std::io::Result<_>>()
+        .map_err(|source| DeviceError::System {
+            what: "make an eventfd for a queue",
+            source,
+        })
+}
+
+impl Threads {
+    /// Starts a thread for each queue, and waits until each has sent its FETCHes or failed: START_DEV
+    /// would wait for ever for a queue that never fetches.
+    pub(super) fn spawn(
+        plan: &Plan,
+        info: DeviceInfo,
+        device: &Arc<DeviceShared>,
+        queues: &[Arc<QueueShared>],
+        failures: mpsc::UnboundedSender<Failure>,
+    ) -> Result<Self, DeviceError> {
+        let char_device = queue::open_char_device(info.id)?;
+        let cpus = control::queue_cpus(info.id, info.queues)?;
+        let (ready, all_ready) = sync_mpsc::channel();
+        let mut threads = Self {
+            handles: Vec::with_capacity(queues.len()),
+        };
+        for (shared, cpus) in queues.iter().zip(cpus) {
+            let start = Start {
+                config: QueueConfig {
+                    device: info.id,
+                    queue: shared.queue,
+                    depth: info.depth,
+                    max_io_bytes: info.max_io_bytes,
+                    data_path: plan.data_path,
+                    char_device: Arc::clone(&char_device),
+                    backing: plan.source.file(),
+                    wake: shared.mailbox.wake_event(),
+                },
+                target: plan.source.target(info.depth),
+                // The backing's lock lives as long as a queue uses the backing.
+                _source: plan.source.clone(),
+                device: Arc::clone(device),
+                shared: Arc::clone(shared),
+                cpus,
+                failures: failures.clone(),
+            };
+            let ready = ready.clone();
+            let name = format!("ublk{}q{}", info.id, shared.queue);
+            match thread::Builder::new()
+                .name(name)
+                .spawn(move || start.run(ready))
+            {
+                Ok(handle) => threads.handles.push(handle),
+                Err(source) => {
+                    threads.quit(queues);
+                    return Err(DeviceError::System {
+                        what: "start a queue thread",
+                        source,
+                    });
+                }
+            }
+        }
+        drop((ready, char_device));
+        // The channel closes when every thread has reported or is gone.
+        for outcome in all_ready {
+            if let Err(error) = outcome {
+                threads.quit(queues);
+                return Err(error);
+            }
+        }
+        Ok(threads)
+    }
+
+    /// Waits until every thread has ended.
+    pub(super) fn join(self) {
+        for handle in self.handles {
+            if handle.join().is_err() {
+                tracing::error!("a queue thread panicked");
+            }
+        }
+    }
+
+    /// Ends every thread without waiting for the driver.
+    pub(super) fn quit(self, queues: &[Arc<QueueShared>]) {
+        for queue in queues {
+            queue.mailbox.send(Command::Quit);
+        }
+        self.join();
+    }
+
+    /// Whether a thread has ended although its device has not been stopped.
+    pub(super) fn any_failed(&self) -> bool {
+        self.handles.iter().any(JoinHandle::is_finished)
+    }
+}
+
+/// What a queue thread starts from.
+struct Start {
+    config: QueueConfig,
+    target: crate::target::Target,
+    _source: super::plan::Source,
+    device: Arc<DeviceShared>,
+    shared: Arc<QueueShared>,
+    cpus: Vec<usize>,
+    failures: mpsc::UnboundedSender<Failure>,
+}
+
+impl Start {
+    /// The thread. Returns whether it ended well.
+    fn run(self, ready: sync_mpsc::Sender<Result<(), DeviceError>>) -> bool {
+        control::block_signals();
+        pin_to(&self.cpus);
+        // Memory reclaim must not wait for the device that this thread serves (prctl(2)). It needs
+        // CAP_SYS_RESOURCE; without it only swap on our own device is at risk.
+        let _ = ublk::set_io_flusher();
+        let depth = self.config.depth;
+        let queue = match open(self.config) {
+            Ok(queue) => queue,
+            Err(error) => {
+                self.shared.mailbox.close();
+                let _ = ready.send(Err(error.into()));
+                return false;
+            }
+        };
+        let _ = ready.send(Ok(()));
+        // Closed, so that whoever waits for all queues sees the end.
+        drop(ready);
+        let device = self.device.id;
+        let events = Arc::clone(&self.device.events);
+        let index = self.shared.queue;
+        match QueueLoop::new(queue, self.target, depth, self.device, self.shared).run() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(device, queue = index, %error, "a queue ended before its device");
+                let event = Event::of(EventKind::QueueFailed);
+                events.push(Event {
+                    device: Some(device),
+                    queue: Some(index),
+                    ..event
+                });
+                // The service has gone only at the end of the process.
+                let _ = self.failures.send(Failure { device, error });
+                false
+            }
+        }
+    }
+}
+
+fn open(config: QueueConfig) -> Result<Queue, ublk::Error> {
+    let mut queue = Queue::open(config)?;
+    queue.start()?;
+    Ok(queue)
+}
+
+/// Runs the thread on the CPUs whose requests come to its queue. A hint: where it is refused (a cpuset
+/// of the daemon's own) the thread runs anywhere.
+fn pin_to(cpus: &[usize]) {
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        if set.set(cpu).is_err() {
+            return;
+        }
+    }
+    let _ = sched_setaffinity(Pid::from_raw(0), &set);
+}

@@ -1,0 +1,128 @@
+//! How the server reaches a queue: a list of commands and an eventfd that wakes the queue's ring. The
+//! queue looks here only after the eventfd fired, so requests that nobody asks about pay nothing.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::oneshot;
+
+/// Which parked requests are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// Everything that is parked, delays included.
+    Everything,
+    /// Every held request.
+    Held,
+    /// The held requests of a rule.
+    Rule(String),
+    /// One held request.
+    Hold(u64),
+}
+
+/// What becomes of a released request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on as if it had not been parked.
+    GoOn,
+    /// It fails.
+    Fail(fault::Status),
+}
+
+/// What was let go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LetGo {
+    /// How many requests, delayed ones included.
+    pub count: u64,
+    /// The numbers of those that were held.
+    pub holds: Vec<u64>,
+}
+
+/// What the server asks of a queue.
+#[derive(Debug)]
+pub enum Command {
+    /// Read the published rules now, and let go what rules parked that are gone. Answers with how many
+    /// requests that were.
+    Refresh(oneshot::Sender<u64>),
+    /// End at once, without waiting for the driver: another queue of the device has failed, and only
+    /// closing the character device makes the driver fail what was under way.
+    Quit,
+    /// Let parked requests go. Answers with which.
+    Release {
+        /// Which.
+        which: Which,
+        /// How.
+        outcome: Outcome,
+        /// Where the answer goes.
+        answer: oneshot::Sender<LetGo>,
+    },
+}
+
+/// The way to one queue.
+#[derive(Debug)]
+pub struct Mailbox {
+    /// None once the queue has ended: a command that nobody will read is dropped, which its sender
+    /// sees as a closed channel.
+    commands: Mutex<Option<Vec<Command>>>,
+    wake: Arc<OwnedFd>,
+    event: EventFd,
+}
+
+impl Mailbox {
+    /// A mailbox with an eventfd of its own.
+    ///
+    /// # Errors
+    /// `eventfd(2)`'s.
+    pub fn new() -> std::io::Result<Self> {
+        // Blocking on purpose: io_uring then waits for it, instead of reporting EAGAIN.
+        let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC)?;
+        let wake = Arc::new(std::os::fd::AsFd::as_fd(&event).try_clone_to_owned()?);
+        Ok(Self {
+            commands: Mutex::new(Some(Vec::with_capacity(8))),
+            wake,
+            event,
+        })
+    }
+
+    /// The eventfd, for the queue's ring.
+    #[must_use]
+    pub fn wake_event(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.wake)
+    }
+
+    /// Leaves a command and wakes the queue.
+    pub fn send(&self, command: Command) {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = commands.as_mut() {
+            list.push(command);
+            // Fails only when the counter would overflow, that is after 2^64 unread commands.
+            let _ = self.event.write(1);
+        }
+    }
+
+    /// Takes all commands; for the queue.
+    pub fn take(&self) -> Vec<Command> {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes no further commands; what is there unread is dropped.
+    pub fn close(&self) {
+        *self.commands.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_an_ended_queue_is_seen_as_closed() {
+        let mailbox = Mailbox::new().unwrap();
+        mailbox.close();
+        let (sender, mut receiver) = oneshot::channel();
+        mailbox.send(Command::Refresh(sender));
+        assert!(receiver.try_recv().is_err());
+        assert!(mailbox.take().is_empty());
+    }
+}

@@ -1,0 +1,393 @@
+//! The loop that serves one queue, on one thread: it waits in one place, decides in one place and
+//! commits in one place. Start reading here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Cache};
+use fault::{Terminal, Then};
+use ublk::{Completion, Request};
+
+use crate::clock::now_ns;
+use crate::mailbox::{Command, LetGo, Outcome, Which};
+use crate::parked::{Next, Parked, Wait};
+use crate::shared::{DeviceShared, Mark, Published, QueueShared};
+use crate::target::{Progress, Step, Target};
+
+type RuleCache = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
+
+/// The loop of one queue.
+#[derive(Debug)]
+pub struct QueueLoop {
+    queue: ublk::Queue,
+    target: Target,
+    slots: Vec<Slot>,
+    parked: Parked,
+    rules: RuleCache,
+    device: Arc<DeviceShared>,
+    shared: Arc<QueueShared>,
+    /// Tags that the driver may still send requests for.
+    open_tags: usize,
+}
+
+/// What is under way for one tag.
+#[derive(Debug, Default)]
+struct Slot {
+    request: Option<Request>,
+    progress: Progress,
+    /// Set if a rule fired on the request, so that its end is reported too.
+    mark: Option<Mark>,
+}
+
+/// Why a queue ended before its device did.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The ring failed.
+    #[error("serve queue {queue}: {source}")]
+    Ring {
+        /// Which queue.
+        queue: u16,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The driver refused a command of ours.
+    #[error("serve queue {queue}: the driver refused tag {tag}: {source}")]
+    Refused {
+        /// Which queue.
+        queue: u16,
+        /// Which tag.
+        tag: u16,
+        /// The driver's answer.
+        source: std::io::Error,
+    },
+}
+
+impl QueueLoop {
+    /// A loop over an open queue of `depth` tags.
+    #[must_use]
+    pub fn new(
+        queue: ublk::Queue,
+        target: Target,
+        depth: u16,
+        device: Arc<DeviceShared>,
+        shared: Arc<QueueShared>,
+    ) -> Self {
+        Self {
+            queue,
+            target,
+            slots: (0..depth).map(|_| Slot::default()).collect(),
+            parked: Parked::new(depth),
+            rules: Cache::new(Arc::clone(&device.rules)),
+            device,
+            shared,
+            open_tags: usize::from(depth),
+        }
+    }
+
+    /// Serves until the device stops.
+    ///
+    /// # Errors
+    /// [`QueueError`]; the requests that were under way are abandoned, and the driver fails them when
+    /// the ring closes.
+    pub fn run(mut self) -> Result<(), QueueError> {
+        let result = self.serve();
+        self.shared.mailbox.close();
+        self.abandon();
+        result
+    }
+
+    fn serve(&mut self) -> Result<(), QueueError> {
+        while self.open_tags > 0 {
+            let timeout = self.parked.next_due_ns().map(time_until);
+            self.io(|queue| queue.wait(timeout))?;
+            while let Some(completion) = self.queue.next_completion() {
+                match completion {
+                    Completion::Arrived(request) => self.admit(request)?,
+                    Completion::Backing { tag, result } => self.advance(tag, result)?,
+                    Completion::Woken => self.read_mail()?,
+                    Completion::Ended { tag, result } => self.end(tag, result)?,
+                }
+            }
+            self.wake_due()?;
+        }
+        Ok(())
+    }
+
+    /// Decides what becomes of a request that has arrived.
+    #[inline]
+    fn admit(&mut self, request: Request) -> Result<(), QueueError> {
+        self.shared.stats.arrived.add(1);
+        let published = self.rules.load();
+        if published.set.is_empty() {
+            return self.begin(request);
+        }
+        let published = Arc::clone(published);
+        self.decide(request, &published)
+    }
+
+    fn decide(&mut self, request: Request, published: &Published) -> Result<(), QueueError> {
+        let rules = &published.set;
+        self.shared.stats.generation.set(rules.generation());
+        let Some(subject) = self.shared.subject(&request) else {
+            return self.begin(request);
+        };
+        let now_ns = if rules.needs_clock() { now_ns() } else { 0 };
+        let verdict = rules.decide(&subject, now_ns);
+        let Some(mark) = verdict.rule.and_then(|index| published.mark(index)) else {
+            return self.begin(request);
+        };
+        let tag = usize::from(request.tag());
+        self.slots[tag].mark = Some(mark.clone());
+        self.shared.stats.faulted.add(1);
+        self.device
+            .report_decision(&self.shared, &request, &mark, &verdict);
+        let next = match verdict.terminal {
+            Terminal::Pass => Next::Serve,
+            Terminal::Fail(status) => Next::Fail(status),
+            Terminal::Hold { max_ns, then } => Next::Hold { max_ns, then },
+        };
+        if verdict.delay_ns == 0 {
+            return self.follow(request, next, &mark);
+        }
+        self.shared.stats.delayed.add(1);
+        self.parked.park(Wait {
+            request,
+            due_ns: verdict.due_ns,
+            next,
+            hold_id: None,
+            rule: mark.rule,
+            generation: mark.generation,
+        });
+        Ok(())
+    }
+
+    /// Does what a verdict says, now.
+    fn follow(&mut self, request: Request, next: Next, mark: &Mark) -> Result<(), QueueError> {
+        match next {
+            Next::Serve => self.begin(request),
+            Next::Fail(status) => self.commit(request, -status.errno()),
+            Next::Hold { max_ns, then } => {
+                self.hold(request, max_ns, then, mark);
+                Ok(())
+            }
+        }
+    }
+
+    fn hold(&mut self, request: Request, max_ns: u64, then: Then, mark: &Mark) {
+        let since_ns = now_ns();
+        let hold_id = self
+            .device
+            .holds
+            .enter(&self.shared, &request, mark, since_ns, max_ns);
+        self.shared.stats.held.add(1);
+        self.parked.park(Wait {
+            request,
+            due_ns: since_ns.saturating_add(max_ns),
+            next: match then {
+                Then::Release => Next::Serve,
+                Then::Fail(status) => Next::Fail(status),
+            },
+            hold_id: Some(hold_id),
+            rule: Arc::clone(&mark.rule),
+            generation: mark.generation,
+        });
+    }
+
+    /// Hands a request to the target.
+    #[inline]
+    fn begin(&mut self, request: Request) -> Result<(), QueueError> {
+        if let Err(error) = self.queue.gather(&request) {
+            return self.commit(request, errno_result(&error));
+        }
+        let len = crate::target::payload_bytes(&request);
+        let payload = match request.op() {
+            ublk::Op::Read | ublk::Op::Write => self.queue.payload(request.tag(), len),
+            _ => None,
+        };
+        let step = self.target.start(&request, payload);
+        let slot = &mut self.slots[usize::from(request.tag())];
+        slot.progress = Progress::default();
+        match step {
+            Step::Submit(op) => {
+                let tag = request.tag();
+                slot.request = Some(request);
+                self.io(|queue| queue.submit(tag, op))
+            }
+            Step::Done(result) => self.finish(request, result),
+        }
+    }
+
+    /// Takes a request one step further.
+    #[inline]
+    fn advance(&mut self, tag: u16, result: i32) -> Result<(), QueueError> {
+        let slot = &mut self.slots[usize::from(tag)];
+        let Some(request) = slot.request.take() else {
+            return Ok(());
+        };
+        match self.target.advance(&request, &mut slot.progress, result) {
+            Step::Submit(op) => {
+                slot.request = Some(request);
+                self.io(|queue| queue.submit(tag, op))
+            }
+            Step::Done(result) => self.finish(request, result),
+        }
+    }
+
+    /// Brings a finished request's payload to its pages, and commits.
+    #[inline]
+    fn finish(&mut self, request: Request, result: i32) -> Result<(), QueueError> {
+        let scattered = match u32::try_from(result) {
+            Ok(bytes @ 1..) => self.queue.scatter(&request, bytes),
+            _ => Ok(()),
+        };
+        let result = scattered.map_or_else(|error| errno_result(&error), |()| result);
+        self.commit(request, result)
+    }
+
+    /// The one place where requests are answered.
+    #[inline]
+    fn commit(&mut self, request: Request, result: i32) -> Result<(), QueueError> {
+        self.shared
+            .stats
+            .count_commit(request.op(), request.len_bytes(), result);
+        let slot = &mut self.slots[usize::from(request.tag())];
+        if let Some(mark) = slot.mark.take() {
+            self.device
+                .report_end(&self.shared, &request, &mark, result);
+        }
+        self.io(|queue| queue.commit(request, result))
+    }
+
+    fn wake_due(&mut self) -> Result<(), QueueError> {
+        if self.parked.is_empty() {
+            return Ok(());
+        }
+        let now = now_ns();
+        while let Some(wait) = self.parked.take_due(now) {
+            let next = wait.next;
+            self.unpark(wait, next)?;
+        }
+        Ok(())
+    }
+
+    fn read_mail(&mut self) -> Result<(), QueueError> {
+        // Armed before the mail is read, so that no command is left unseen.
+        self.io(ublk::Queue::arm_wake)?;
+        for command in self.shared.clone().mailbox.take() {
+            match command {
+                Command::Refresh(answer) => {
+                    let released = self.refresh_rules()?;
+                    // The asker may have gone away.
+                    let _ = answer.send(released);
+                }
+                Command::Quit => self.open_tags = 0,
+                Command::Release {
+                    which,
+                    outcome,
+                    answer,
+                } => {
+                    let _ = answer.send(self.release(&which, outcome)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refresh_rules(&mut self) -> Result<u64, QueueError> {
+        let mut released = 0;
+        let published = Arc::clone(self.rules.load());
+        let rules = &published.set;
+        self.shared.stats.generation.set(rules.generation());
+        while let Some(wait) = self.parked.take_orphan(rules) {
+            let next = let_go(&wait, Outcome::GoOn);
+            self.unpark(wait, next)?;
+            released += 1;
+        }
+        Ok(released)
+    }
+
+    fn release(&mut self, which: &Which, outcome: Outcome) -> Result<LetGo, QueueError> {
+        let mut released = LetGo::default();
+        while let Some(wait) = self.parked.take_which(which) {
+            released.count += 1;
+            released.holds.extend(wait.hold_id);
+            let next = let_go(&wait, outcome);
+            self.unpark(wait, next)?;
+        }
+        Ok(released)
+    }
+
+    /// A parked request goes on.
+    fn unpark(&mut self, wait: Wait, next: Next) -> Result<(), QueueError> {
+        let stats = &self.shared.stats;
+        let mark = Mark {
+            rule: wait.rule,
+            generation: wait.generation,
+        };
+        match wait.hold_id {
+            Some(hold_id) => {
+                stats.held.sub(1);
+                self.device.holds.leave(hold_id);
+            }
+            None => stats.delayed.sub(1),
+        }
+        self.device
+            .report_release(&self.shared, &wait.request, &mark, next.decision());
+        self.follow(wait.request, next, &mark)
+    }
+
+    fn end(&mut self, tag: u16, result: i32) -> Result<(), QueueError> {
+        self.open_tags -= 1;
+        // UBLK_IO_RES_ABORT: the device stops, or is quiesced.
+        if result == -libc::ENODEV {
+            return Ok(());
+        }
+        let source = std::io::Error::from_raw_os_error(-result);
+        Err(QueueError::Refused {
+            queue: self.shared.queue,
+            tag,
+            source,
+        })
+    }
+
+    fn abandon(&mut self) {
+        for slot in &mut self.slots {
+            if let Some(request) = slot.request.take() {
+                request.abandon();
+            }
+        }
+        while let Some(wait) = self.parked.take_which(&Which::Everything) {
+            if let Some(hold_id) = wait.hold_id {
+                self.device.holds.leave(hold_id);
+            }
+            wait.request.abandon();
+        }
+    }
+
+    #[inline]
+    fn io(
+        &mut self,
+        work: impl FnOnce(&mut ublk::Queue) -> std::io::Result<()>,
+    ) -> Result<(), QueueError> {
+        let queue = self.shared.queue;
+        work(&mut self.queue).map_err(|source| QueueError::Ring { queue, source })
+    }
+}
+
+/// What follows for a request that is let go early: a hold is over, a delay is not waited for, but the
+/// failure that was to follow a delay still does.
+fn let_go(wait: &Wait, outcome: Outcome) -> Next {
+    match (outcome, wait.next) {
+        (Outcome::Fail(status), _) => Next::Fail(status),
+        (Outcome::GoOn, Next::Fail(status)) if wait.hold_id.is_none() => Next::Fail(status),
+        (Outcome::GoOn, _) => Next::Serve,
+    }
+}
+
+fn time_until(due_ns: u64) -> Duration {
+    Duration::from_nanos(due_ns.saturating_sub(now_ns()))
+}
+
+fn errno_result(error: &std::io::Error) -> i32 {
+    -error.raw_os_error().unwrap_or(libc::EIO)
+}

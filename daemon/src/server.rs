@@ -1,0 +1,103 @@
+//! The API: HTTP and JSON on a Unix socket, for root and the daemon's own user. It never touches a
+//! ring; it publishes rules and leaves commands for the queues.
+
+mod devices;
+mod events;
+mod features;
+mod holds;
+mod peer;
+mod reply;
+mod rules;
+mod stats;
+
+use std::io;
+use std::sync::Arc;
+
+use api::{Problem, ProblemCode};
+use axum::extract::DefaultBodyLimit;
+use axum::{Json, Router, middleware, routing};
+use tokio::net::UnixListener;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::devices::Devices;
+use reply::Refusal;
+
+/// The longest body: room for thousands of rules.
+const MAX_BODY_BYTES: usize = 4 << 20;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "bvecd",
+    description = "Block devices that can be stopped in the middle of a request.",
+    license(name = "MIT OR Apache-2.0")
+))]
+struct Root;
+
+/// The routes and the document that describes them, made from one declaration.
+fn routes() -> (Router<Arc<Devices>>, Document) {
+    OpenApiRouter::with_openapi(Root::openapi())
+        .routes(routes!(features::show))
+        .routes(routes!(devices::list, devices::add))
+        .routes(routes!(devices::show, devices::delete))
+        .routes(routes!(rules::list, rules::add, rules::clear))
+        .routes(routes!(rules::show, rules::remove))
+        .routes(routes!(holds::list))
+        .routes(routes!(holds::release))
+        .routes(routes!(holds::heal_device))
+        .routes(routes!(holds::heal))
+        .routes(routes!(stats::show))
+        .routes(routes!(events::list))
+        .split_for_parts()
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> Document {
+    routes().1
+}
+
+/// Everything under one roof: routes, refusals, the check of who asks.
+pub(crate) fn router(devices: Arc<Devices>) -> Router {
+    let (router, document) = routes();
+    router
+        .route(
+            api::paths::OPENAPI,
+            routing::get(move || async move { Json(document) }),
+        )
+        .fallback(|| async { no_such_path() })
+        .method_not_allowed_fallback(|| async { wrong_method() })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(devices)
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve(listener: UnixListener, devices: Arc<Devices>) -> io::Result<()> {
+    let router = router(devices).layer(middleware::from_fn(peer::check));
+    let service = router.into_make_service_with_connect_info::<peer::Peer>();
+    axum::serve(listener, service).await
+}
+
+fn no_such_path() -> Refusal {
+    let problem = Problem::new(ProblemCode::NotFound, "there is nothing at this path");
+    Refusal(problem.expecting(format!(
+        "one of those that GET {} lists",
+        api::paths::OPENAPI
+    )))
+}
+
+fn wrong_method() -> Refusal {
+    let problem = Problem::new(
+        ProblemCode::MethodNotAllowed,
+        "the path does not take this method",
+    );
+    Refusal(problem.expecting(format!(
+        "one of those that GET {} lists",
+        api::paths::OPENAPI
+    )))
+}

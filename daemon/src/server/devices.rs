@@ -1,0 +1,107 @@
+//! `/v1/devices`
+
+use std::sync::Arc;
+
+use api::{
+    DataPath, Device, DeviceConfig, DeviceDeleted, DeviceList, DeviceState, Problem, SCHEMA,
+    read_body,
+};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use ublk::DataPathKind;
+
+use super::reply::{Reply, Subject};
+use crate::device;
+use crate::devices::Devices;
+
+/// Every device, by number.
+#[utoipa::path(get, path = api::paths::DEVICES, responses((status = 200, body = DeviceList)))]
+pub(super) async fn list(State(devices): State<Arc<Devices>>) -> Json<DeviceList> {
+    let devices = devices
+        .all()
+        .iter()
+        .map(|device| describe(device))
+        .collect();
+    Json(DeviceList {
+        schema: SCHEMA,
+        devices,
+    })
+}
+
+/// Makes a device. The answer comes when the block device is there.
+#[utoipa::path(post, path = api::paths::DEVICES, request_body = DeviceConfig, responses(
+    (status = 200, body = Device), (status = 400, body = Problem), (status = 409, body = Problem),
+    (status = 422, body = Problem), (status = 501, body = Problem),
+))]
+pub(super) async fn add(State(devices): State<Arc<Devices>>, body: Bytes) -> Reply<Device> {
+    let config: DeviceConfig = read_body(&body)?;
+    config.validate()?;
+    let device = devices.add(config).await?;
+    Ok(Json(describe(&device)))
+}
+
+/// One device.
+#[utoipa::path(get, path = api::paths::DEVICE, params(("id" = u32, Path)), responses(
+    (status = 200, body = Device), (status = 404, body = Problem),
+))]
+pub(super) async fn show(Subject(device): Subject) -> Json<Device> {
+    Json(describe(&device))
+}
+
+/// Lets go whatever the device holds, and removes it. The answer comes when it is gone.
+#[utoipa::path(delete, path = api::paths::DEVICE, params(("id" = u32, Path)), responses(
+    (status = 200, body = DeviceDeleted), (status = 404, body = Problem),
+))]
+pub(super) async fn delete(
+    Subject(device): Subject,
+    State(devices): State<Arc<Devices>>,
+) -> Reply<DeviceDeleted> {
+    let id = device.id();
+    let released = devices.delete(device).await?;
+    Ok(Json(DeviceDeleted {
+        schema: SCHEMA,
+        id,
+        released,
+    }))
+}
+
+fn describe(device: &device::Device) -> Device {
+    let rules = device.shared.rules.load();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Device {
+        schema: SCHEMA,
+        id: device.id(),
+        path: format!("/dev/ublkb{}", device.id()),
+        state: if device.is_failed() {
+            DeviceState::Dead
+        } else {
+            DeviceState::Live
+        },
+        target: device.config.target.clone(),
+        size_bytes: device.size_bytes,
+        data_path: match device.data_path {
+            DataPathKind::Copy => DataPath::Copy,
+            DataPathKind::UserCopy => DataPath::UserCopy,
+            DataPathKind::AutoZeroCopy => DataPath::AutoZeroCopy,
+        },
+        transport: device.config.transport,
+        queues: device.info.queues,
+        depth: device.info.depth,
+        logical_block_bytes: device.logical_block_bytes,
+        physical_block_bytes: device.physical_block_bytes,
+        max_io_bytes: device.info.max_io_bytes,
+        read_only: device.config.read_only,
+        flags: device
+            .info
+            .flags
+            .iter_names()
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        generation: rules.set.generation(),
+        seed: device.config.seed,
+        rules: count(rules.set.len()),
+        held: count(device.shared.holds.list().len()),
+        daemon_pid: std::process::id(),
+    }
+}

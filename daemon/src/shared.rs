@@ -1,0 +1,170 @@
+//! What the queues of a device share with each other and with the server.
+
+use std::sync::Arc;
+
+use api::{Decision, Effect, EventKind};
+use arc_swap::ArcSwap;
+use fault::{RuleIndex, RuleSet, Terminal, Verdict};
+use ublk::{Op, Request};
+
+use crate::events::{Event, EventLog};
+use crate::holds::Holds;
+use crate::mailbox::Mailbox;
+use crate::stats::QueueStats;
+
+/// A rule set as the queues read it: with its rules' names ready to be shared, so that a fault that
+/// fires allocates nothing.
+#[derive(Debug)]
+pub struct Published {
+    /// The rules.
+    pub set: RuleSet,
+    names: Box<[Arc<str>]>,
+}
+
+impl Published {
+    /// Prepares a rule set.
+    #[must_use]
+    pub fn new(set: RuleSet) -> Self {
+        let names = set
+            .rules()
+            .map(|rule| Arc::from(rule.name.as_str()))
+            .collect();
+        Self { set, names }
+    }
+
+    /// The mark of a rule of this set.
+    #[must_use]
+    pub fn mark(&self, rule: RuleIndex) -> Option<Mark> {
+        let rule = Arc::clone(self.names.get(rule.get())?);
+        Some(Mark {
+            rule,
+            generation: self.set.generation(),
+        })
+    }
+}
+
+/// The rule that fired on a request.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    /// Its name.
+    pub rule: Arc<str>,
+    /// The generation that it was of.
+    pub generation: u64,
+}
+
+/// What the queues of one device share.
+#[derive(Debug)]
+pub struct DeviceShared {
+    /// The number N of `/dev/ublkbN`.
+    pub id: u32,
+    /// The published rules: the server swaps the pointer, the queues read it before each decision.
+    pub rules: Arc<ArcSwap<Published>>,
+    /// The requests that are held.
+    pub holds: Holds,
+    /// The daemon's events.
+    pub events: Arc<EventLog>,
+}
+
+/// What one queue shares with the server.
+#[derive(Debug)]
+pub struct QueueShared {
+    /// Which queue, from 0.
+    pub queue: u16,
+    /// Commands for it.
+    pub mailbox: Mailbox,
+    /// Its counters.
+    pub stats: QueueStats,
+}
+
+impl QueueShared {
+    /// A request as the fault engine sees it; none for an operation that no rule can name.
+    pub(crate) fn subject(&self, request: &Request) -> Option<fault::Request> {
+        Some(fault::Request {
+            op: fault_op(request.op())?,
+            sector: fault::Sector(request.sector()),
+            sectors: request.sectors(),
+            queue: self.queue,
+            tag: request.tag(),
+        })
+    }
+}
+
+/// The fault engine's name of an operation.
+pub(crate) fn fault_op(op: Op) -> Option<fault::Op> {
+    Some(match op {
+        Op::Read => fault::Op::Read,
+        Op::Write => fault::Op::Write,
+        Op::Flush => fault::Op::Flush,
+        Op::Discard => fault::Op::Discard,
+        Op::WriteZeroes => fault::Op::WriteZeroes,
+        Op::Other(_) => return None,
+    })
+}
+
+impl DeviceShared {
+    /// Reports that a rule fired on a request.
+    pub(crate) fn report_decision(
+        &self,
+        queue: &QueueShared,
+        request: &Request,
+        mark: &Mark,
+        verdict: &Verdict,
+    ) {
+        let decision = match verdict.terminal {
+            Terminal::Fail(_) => Decision::Fail,
+            Terminal::Hold { .. } => Decision::Hold,
+            Terminal::Pass => Decision::Delay,
+        };
+        // Every action of this engine acts before the target sees the request.
+        let event = self.about(queue, request, mark, EventKind::Fired);
+        self.events.push(Event {
+            decision: Some(decision),
+            effect: Some(Effect::None),
+            ..event
+        });
+    }
+
+    /// Reports that a held or delayed request goes on, and how.
+    pub(crate) fn report_release(
+        &self,
+        queue: &QueueShared,
+        request: &Request,
+        mark: &Mark,
+        decision: Decision,
+    ) {
+        let event = self.about(queue, request, mark, EventKind::Released);
+        self.events.push(Event {
+            decision: Some(decision),
+            ..event
+        });
+    }
+
+    /// Reports the end of a request on which a rule had fired.
+    pub(crate) fn report_end(
+        &self,
+        queue: &QueueShared,
+        request: &Request,
+        mark: &Mark,
+        result: i32,
+    ) {
+        let event = self.about(queue, request, mark, EventKind::Completed);
+        self.events.push(Event {
+            result: Some(result),
+            ..event
+        });
+    }
+
+    fn about(&self, queue: &QueueShared, request: &Request, mark: &Mark, kind: EventKind) -> Event {
+        Event {
+            device: Some(self.id),
+            generation: Some(mark.generation),
+            rule: Some(Arc::clone(&mark.rule)),
+            op: fault_op(request.op()),
+            sector: Some(request.sector()),
+            sectors: Some(request.sectors()),
+            queue: Some(queue.queue),
+            tag: Some(request.tag()),
+            ..Event::of(kind)
+        }
+    }
+}

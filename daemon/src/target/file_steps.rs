@@ -1,0 +1,154 @@
+//! The steps of a request on something with a file descriptor: a pure function of the request, how
+//! far it has come and the last result. `loop` and `ram` share it.
+
+use ublk::{BackingOp, Op, Request, RequestFlags};
+
+use super::{Progress, Step, payload_bytes};
+
+/// How a backing makes a range read as zeroes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zeroing {
+    /// What may deallocate: the answer to discard, and to write zeroes without NOUNMAP.
+    pub unmap: Option<i32>,
+    /// What must keep the blocks allocated (NOUNMAP).
+    pub keep: Option<Keep>,
+}
+
+/// How a range is zeroed with its blocks kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// One operation with this fallocate mode.
+    Range(i32),
+    /// Punch a hole, then allocate it again: for file systems without ZERO_RANGE, such as tmpfs.
+    PunchAndAllocate,
+}
+
+pub(crate) const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+pub(crate) const ZERO_RANGE: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
+
+impl Zeroing {
+    /// Whether discard can be offered. A discarded range of ours reads as zeroes.
+    #[must_use]
+    pub fn can_discard(self) -> bool {
+        self.unmap.is_some()
+    }
+
+    /// Whether write zeroes can be offered: both of its kinds must work.
+    #[must_use]
+    pub fn can_write_zeroes(self) -> bool {
+        self.keep.is_some()
+    }
+}
+
+/// The first step.
+#[inline]
+pub(crate) fn start(request: &Request, zeroing: Zeroing) -> Step {
+    match request.op() {
+        Op::Read | Op::Write => transfer(request, Progress::default()),
+        Op::Flush => Step::Submit(BackingOp::Sync),
+        Op::Discard => match zeroing.unmap {
+            Some(mode) => allocate(request, mode),
+            None => Step::fail(libc::EOPNOTSUPP),
+        },
+        Op::WriteZeroes => match zeroing_mode(request, zeroing) {
+            Some(mode) => allocate(request, mode),
+            None => Step::fail(libc::EOPNOTSUPP),
+        },
+        Op::Other(_) => Step::fail(libc::EOPNOTSUPP),
+    }
+}
+
+/// The step after an operation ended with `result`.
+#[inline]
+pub(crate) fn advance(
+    request: &Request,
+    progress: &mut Progress,
+    zeroing: Zeroing,
+    result: i32,
+) -> Step {
+    // A backing may ask for a retry; the kernel would hand these to the client as an error.
+    let again = result == -libc::EAGAIN || result == -libc::EINTR;
+    if result < 0 && !again {
+        return Step::Done(result);
+    }
+    match request.op() {
+        Op::Read | Op::Write => {
+            if again {
+                return transfer(request, *progress);
+            }
+            moved(request, progress, result)
+        }
+        _ if again => start(request, zeroing),
+        Op::WriteZeroes => after_zeroing(request, progress, zeroing),
+        _ => Step::Done(0),
+    }
+}
+
+/// A read or write that moved `result` bytes more.
+fn moved(request: &Request, progress: &mut Progress, result: i32) -> Step {
+    // Nothing moved means that the backing ends before the device does: somebody truncated it. A
+    // write committed with 0 would be sent again for ever (`__ublk_complete_rq`).
+    let Ok(bytes @ 1..) = u32::try_from(result) else {
+        return Step::fail(libc::EIO);
+    };
+    progress.done_bytes = progress.done_bytes.saturating_add(bytes);
+    if progress.done_bytes < payload_bytes(request) {
+        return transfer(request, *progress);
+    }
+    // A payload is at most 32 MiB.
+    Step::Done(i32::try_from(payload_bytes(request)).unwrap_or(i32::MAX))
+}
+
+fn transfer(request: &Request, progress: Progress) -> Step {
+    let at_bytes = progress.done_bytes;
+    let offset_bytes = request.offset_bytes() + u64::from(at_bytes);
+    let len_bytes = payload_bytes(request) - at_bytes;
+    Step::Submit(match request.op() {
+        Op::Read => BackingOp::Read {
+            offset_bytes,
+            at_bytes,
+            len_bytes,
+        },
+        _ => BackingOp::Write {
+            offset_bytes,
+            at_bytes,
+            len_bytes,
+            durable: is_fua(request),
+        },
+    })
+}
+
+fn zeroing_mode(request: &Request, zeroing: Zeroing) -> Option<i32> {
+    match zeroing.keep? {
+        Keep::Range(mode) if request.flags().contains(RequestFlags::NOUNMAP) => Some(mode),
+        Keep::Range(mode) => Some(zeroing.unmap.unwrap_or(mode)),
+        Keep::PunchAndAllocate => Some(PUNCH),
+    }
+}
+
+fn after_zeroing(request: &Request, progress: &mut Progress, zeroing: Zeroing) -> Step {
+    let keep_blocks = request.flags().contains(RequestFlags::NOUNMAP);
+    if progress.phase == 0 {
+        progress.phase = 1;
+        if keep_blocks && zeroing.keep == Some(Keep::PunchAndAllocate) {
+            return allocate(request, libc::FALLOC_FL_KEEP_SIZE);
+        }
+    }
+    if progress.phase == 1 && is_fua(request) {
+        progress.phase = 2;
+        return Step::Submit(BackingOp::Sync);
+    }
+    Step::Done(0)
+}
+
+fn allocate(request: &Request, mode: i32) -> Step {
+    Step::Submit(BackingOp::Allocate {
+        mode,
+        offset_bytes: request.offset_bytes(),
+        len_bytes: request.len_bytes(),
+    })
+}
+
+fn is_fua(request: &Request) -> bool {
+    request.flags().contains(RequestFlags::FUA)
+}

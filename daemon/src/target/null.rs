@@ -1,0 +1,61 @@
+//! Target `null`: nothing. Source requests are forgotten; destination requests read as zeroes on the
+//! data paths that copy, and leave the pages as they were on `auto-zero-copy`, where not touching
+//! them is the point (as with the kernel's null_blk and other ublk servers).
+
+use ublk::memory::Span;
+use ublk::{Op, Request};
+
+use super::file_steps::{Keep, PUNCH, ZERO_RANGE};
+use super::{Step, Zeroing, payload_bytes};
+
+/// Nothing is zeroed easily; the modes only say that both kinds are offered.
+pub(crate) const ZEROING: Zeroing = Zeroing {
+    unmap: Some(PUNCH),
+    keep: Some(Keep::Range(ZERO_RANGE)),
+};
+
+/// One queue's null target.
+#[derive(Debug)]
+pub struct Null {
+    /// For each tag, how much of its staging memory a source request has filled: that much must be
+    /// zeroed before a destination request may show it to another client.
+    filled_bytes: Vec<u32>,
+}
+
+impl Null {
+    /// A target for a queue of `depth` tags.
+    #[must_use]
+    pub fn new(depth: u16) -> Self {
+        Self {
+            filled_bytes: vec![0; usize::from(depth)],
+        }
+    }
+
+    #[inline]
+    pub(super) fn start(&mut self, request: &Request, payload: Option<Span<'_>>) -> Step {
+        let len = payload_bytes(request);
+        let filled = &mut self.filled_bytes[usize::from(request.tag())];
+        match (request.op(), payload) {
+            (Op::Write, _) => {
+                *filled = (*filled).max(len);
+                Step::Done(done(len))
+            }
+            (Op::Read, Some(payload)) => {
+                if *filled > 0 {
+                    // The tail beyond this request stays dirty, and stays noted.
+                    payload.zero();
+                    *filled = if len >= *filled { 0 } else { *filled };
+                }
+                Step::Done(done(len))
+            }
+            (Op::Read, None) => Step::Done(done(len)),
+            (Op::Other(_), _) => Step::fail(libc::EOPNOTSUPP),
+            (Op::Flush | Op::Discard | Op::WriteZeroes, _) => Step::Done(0),
+        }
+    }
+}
+
+fn done(len_bytes: u32) -> i32 {
+    // A payload is at most 32 MiB.
+    i32::try_from(len_bytes).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,70 @@
+//! Target `ram`: memory that is also a file (memfd). Where the payload is memory of the server it is
+//! copied at once; where it stays in the request's pages the kernel copies, through the file.
+
+use std::sync::Arc;
+
+use ublk::memory::{SharedMemory, Span};
+use ublk::{Op, Request};
+
+use super::file_steps::{Keep, PUNCH};
+use super::{Progress, Step, Zeroing, file_steps, payload_bytes};
+
+/// How tmpfs, which memfd is, makes zeroes.
+pub(crate) const ZEROING: Zeroing = Zeroing {
+    unmap: Some(PUNCH),
+    keep: Some(Keep::PunchAndAllocate),
+};
+
+/// One queue's ram target.
+#[derive(Debug)]
+pub struct Ram {
+    memory: Arc<SharedMemory>,
+}
+
+impl Ram {
+    /// A target on this memory, which the device's queues share.
+    #[must_use]
+    pub fn new(memory: Arc<SharedMemory>) -> Self {
+        Self { memory }
+    }
+
+    #[inline]
+    pub(super) fn start(&mut self, request: &Request, payload: Option<Span<'_>>) -> Step {
+        match (request.op(), payload) {
+            // Memory forgets everything at once or nothing: there is no cache to flush.
+            (Op::Flush, _) => Step::Done(0),
+            (Op::Read, Some(payload)) => self.copy(request, |memory| payload.copy_from(memory)),
+            (Op::Write, Some(payload)) => self.copy(request, |memory| memory.copy_from(payload)),
+            _ => file_steps::start(request, ZEROING),
+        }
+    }
+
+    #[inline]
+    pub(super) fn advance(
+        &mut self,
+        request: &Request,
+        progress: &mut Progress,
+        result: i32,
+    ) -> Step {
+        file_steps::advance(request, progress, ZEROING, result)
+    }
+
+    fn copy(&self, request: &Request, copy: impl FnOnce(Span<'_>)) -> Step {
+        let len = payload_bytes(request);
+        let mapping = self.memory.mapping();
+        // The block layer keeps requests within the device, whose size is the mapping's; a request
+        // beyond it would be a kernel bug, which gets an error rather than a panic.
+        let Ok(offset) = usize::try_from(request.offset_bytes()) else {
+            return Step::fail(libc::EIO);
+        };
+        if offset
+            .checked_add(len as usize)
+            .is_none_or(|end| end > mapping.len_bytes())
+        {
+            return Step::fail(libc::EIO);
+        }
+        copy(mapping.span(offset, len as usize));
+        // A payload is at most 32 MiB.
+        Step::Done(i32::try_from(len).unwrap_or(i32::MAX))
+    }
+}
