@@ -9,6 +9,9 @@ use serde::Deserialize;
 /// Where the socket is unless told.
 pub const DEFAULT_SOCKET: &str = "/run/bvecd/bvecd.sock";
 
+/// libublk tells at `info` of each handle it makes.
+const DEFAULT_LOG: &str = "info,libublk=warn";
+
 /// Serves block devices through ublk, and does to their requests what the rules say.
 ///
 /// Runs in the foreground, until SIGTERM or SIGINT; then it lets go every held request and removes every
@@ -27,7 +30,7 @@ pub struct Flags {
     /// TOML file with `socket` and `log`; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What to log, e.g. info, debug, daemon=trace [default: info]
+    /// What to log, e.g. info, debug, daemon=trace [default: info,libublk=warn]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -64,7 +67,7 @@ impl Flags {
                 .socket
                 .or(file.socket)
                 .unwrap_or_else(|| DEFAULT_SOCKET.into()),
-            log: self.log.or(file.log).unwrap_or_else(|| "info".into()),
+            log: self.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.into()),
         })
     }
 }

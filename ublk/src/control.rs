@@ -1,10 +1,10 @@
 //! `/dev/ublk-control`: the life of a device.
 //!
-//! Query, stop and delete go through libublk ([`managed`]). Its release 0.4.8 refuses flags that we
-//! need at ADD and knows only a part of the parameters, so add, parameterise and start are raw
-//! commands ([`raw`]), always, rather than chosen flag by flag.
+//! The binary interface is libublk's. Its release 0.4.8 refuses flags that we need at ADD, knows only a
+//! part of the parameters, and prints to stderr whenever a handle is made for a device that it did not
+//! add itself, so the commands are our own, in one module ([`raw`]), always, rather than chosen flag by
+//! flag. docs/design/libublk.md has the reasons; the module can go when libublk learns these.
 
-mod managed;
 mod raw;
 
 use std::fs::OpenOptions;
@@ -13,8 +13,7 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
-pub use managed::{delete, info, queue_cpus, stop};
-pub use raw::{AddDevice, add, set_params, start};
+pub use raw::{AddDevice, add, delete, info, queue_cpus, set_params, start, stop};
 
 use crate::error::Error;
 
@@ -97,8 +96,8 @@ pub fn check_access() -> Result<(), Error> {
 
 /// Runs `work` on a thread of its own, with every signal blocked, and waits for it.
 ///
-/// libublk keeps its control ring in a thread local and takes an interrupted wait for an answer, so a
-/// control command must run on a thread that no signal reaches and that no other ring user shares.
+/// A control command waits for the driver. libublk, which asks for the features, keeps its ring in a
+/// thread local and takes an interrupted wait for an answer, so its thread must see no signals.
 pub fn on_control_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let handle = thread::Builder::new()

@@ -54,7 +54,10 @@ impl Threads {
         failures: mpsc::UnboundedSender<Failure>,
     ) -> Result<Self, DeviceError> {
         let char_device = queue::open_char_device(info.id)?;
-        let cpus = control::queue_cpus(info.id, info.queues)?;
+        // Before the first thread starts: an error after that would leave it behind.
+        let cpus = (0..info.queues)
+            .map(|queue| control::queue_cpus(info.id, queue))
+            .collect::<Result<Vec<_>, _>>()?;
         let (ready, all_ready) = sync_mpsc::channel();
         let mut threads = Self {
             handles: Vec::with_capacity(queues.len()),

@@ -1,4 +1,4 @@
-//! ADD_DEV, SET_PARAMS and START_DEV as raw commands on a ring with 128-byte entries.
+//! The control commands, each on a ring of its own with 128-byte entries.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -57,7 +57,7 @@ pub fn add(request: AddDevice) -> Result<DeviceInfo, Error> {
     submit("ADD_DEV", sys::UBLK_U_CMD_ADD_DEV, header, Some(hint))?;
     let info = DeviceInfo::from_raw(&raw);
     if let Err(missing) = info.flags.require(request.flags) {
-        super::delete(info.id)?;
+        delete(info.id)?;
         return Err(missing);
     }
     Ok(info)
@@ -93,6 +93,76 @@ pub fn start(id: u32) -> Result<(), Error> {
     submit("START_DEV", sys::UBLK_U_CMD_START_DEV, header, None).map(drop)
 }
 
+/// Removes `/dev/ublkbN` (`UBLK_U_CMD_STOP_DEV`). Waits, uninterruptibly, for every request of the
+/// device: whatever is held must have been released before.
+///
+/// # Errors
+/// [`Error::Command`] with the driver's answer.
+pub fn stop(id: u32) -> Result<(), Error> {
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: id,
+        ..no_queue()
+    };
+    submit("STOP_DEV", sys::UBLK_U_CMD_STOP_DEV, header, None).map(drop)
+}
+
+/// Removes `/dev/ublkcN` and frees the number (`UBLK_U_CMD_DEL_DEV`). Waits until the character
+/// device is closed, so the queues must be gone.
+///
+/// # Errors
+/// [`Error::Command`] with the driver's answer.
+pub fn delete(id: u32) -> Result<(), Error> {
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: id,
+        ..no_queue()
+    };
+    submit("DEL_DEV", sys::UBLK_U_CMD_DEL_DEV, header, None).map(drop)
+}
+
+/// Asks the driver about a device (`UBLK_U_CMD_GET_DEV_INFO`); none if there is no such device.
+///
+/// # Errors
+/// [`Error::Command`] with the driver's answer, other than that there is no such device.
+pub fn info(id: u32) -> Result<Option<DeviceInfo>, Error> {
+    let mut raw = sys::ublksrv_ctrl_dev_info::default();
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: id,
+        addr: (&raw mut raw) as u64,
+        len: struct_len::<sys::ublksrv_ctrl_dev_info>(),
+        ..no_queue()
+    };
+    match submit("GET_DEV_INFO", sys::UBLK_U_CMD_GET_DEV_INFO, header, None) {
+        Ok(_) => Ok(Some(DeviceInfo::from_raw(&raw))),
+        Err(error) if error.errno() == Some(libc::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The CPUs whose requests come to a queue (`UBLK_U_CMD_GET_QUEUE_AFFINITY`).
+///
+/// # Errors
+/// [`Error::Command`] with the driver's answer.
+pub fn queue_cpus(id: u32, queue: u16) -> Result<Vec<usize>, Error> {
+    // The driver wants room for every possible CPU; 8192 is the most that a distribution builds for.
+    let mut mask = [0_u64; 128];
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: id,
+        addr: mask.as_mut_ptr() as u64,
+        len: struct_len::<[u64; 128]>(),
+        // The queue goes where other commands have their inline data (`ublk_ctrl_get_queue_affinity`).
+        data: [u64::from(queue)],
+        ..no_queue()
+    };
+    submit(
+        "GET_QUEUE_AFFINITY",
+        sys::UBLK_U_CMD_GET_QUEUE_AFFINITY,
+        header,
+        None,
+    )?;
+    let is_set = |cpu: &usize| mask[cpu / 64] & (1 << (cpu % 64)) != 0;
+    Ok((0..64 * mask.len()).filter(is_set).collect())
+}
+
 fn no_queue() -> sys::ublksrv_ctrl_cmd {
     sys::ublksrv_ctrl_cmd {
         queue_id: u16::MAX,
@@ -101,7 +171,7 @@ fn no_queue() -> sys::ublksrv_ctrl_cmd {
 }
 
 fn struct_len<T>() -> u16 {
-    // Every structure of this interface is shorter than 200 bytes.
+    // Every structure of this interface is shorter than two pages.
     u16::try_from(size_of::<T>()).unwrap_or(u16::MAX)
 }
 
