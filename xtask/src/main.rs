@@ -1,3 +1,82 @@
-//! xtask
+//! `cargo xtask`: everything a developer of bvecd does that is not `cargo build`.
+//!
+//! This file is the table of contents; each verb has a file. Nothing here may need libclang, since
+//! `cargo xtask setup` is what installs it.
 
-fn main() {}
+mod ci;
+mod process;
+mod setup;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer tasks of bvecd.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    after_help = "Exit codes: 0 done, 1 a check failed, 2 bad usage, 4 something needed is missing,\n\
+                  125 the virtual machine failed."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install what the other verbs need, or say what is missing.
+    Setup,
+    /// Format check, clippy, tidy and tests, as the continuous integration runs them.
+    Ci,
+    /// Check the invariants of the architecture.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.verb {
+        Verb::Setup => setup::run(),
+        Verb::Ci => ci::run(),
+        Verb::Tidy => tidy::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::say(format_args!("error: {error:#}"));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// The documented exit code of an error.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<setup::Missing>() {
+        4
+    } else if let Some(error) = error.downcast_ref::<vm::Error>() {
+        error.exit_code()
+    } else {
+        1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_survive_context() {
+        let missing = anyhow::Error::new(setup::Missing(String::new())).context("setting up");
+        assert_eq!(exit_code(&missing), 4);
+        let machine = anyhow::Error::new("x y".parse::<vm::Spec>().unwrap_err());
+        assert_eq!(exit_code(&machine), 2);
+        assert_eq!(exit_code(&anyhow::anyhow!("a check failed")), 1);
+    }
+}

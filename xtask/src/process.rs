@@ -1,0 +1,67 @@
+//! Runs other programs, and speaks to the developer.
+
+use std::env;
+use std::fmt::Display;
+use std::io::{Write, stderr};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Says something on standard error.
+pub(crate) fn say(what: impl Display) {
+    // Nobody can be told about a standard error that is closed.
+    let _ = writeln!(stderr(), "{what}");
+}
+
+/// The root of the repository. Cargo tells where this crate is, one directory below it.
+pub(crate) fn root() -> PathBuf {
+    env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .and_then(|dir| dir.parent().map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// The cargo that runs us, in the root of the repository.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs a command with our output and input; anything but success is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let words = words(command);
+    say(format_args!("$ {words}"));
+    let status = command
+        .status()
+        .with_context(|| format!("failed to start `{words}`"))?;
+    ensure!(status.success(), "`{words}` ended with {status}");
+    Ok(())
+}
+
+/// Runs a command and returns its standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let words = words(command);
+    let output = command
+        .output()
+        .with_context(|| format!("failed to start `{words}`"))?;
+    ensure!(
+        output.status.success(),
+        "`{words}` ended with {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn words(command: &Command) -> String {
+    let program = PathBuf::from(command.get_program());
+    let program = program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .to_string_lossy();
+    command.get_args().fold(program.into_owned(), |text, word| {
+        format!("{text} {}", word.to_string_lossy())
+    })
+}

@@ -1,0 +1,245 @@
+//! The things that bvecd needs, where to look for them, and which packages have them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A thing that bvecd needs beyond the Rust toolchain.
+#[derive(Debug)]
+pub(super) struct Need {
+    /// What it is called.
+    pub(super) name: &'static str,
+    /// What it is needed for.
+    pub(super) purpose: &'static str,
+    place: Place,
+    /// Packages of Debian and Ubuntu, separated by spaces.
+    pub(super) debian: &'static str,
+    /// Packages of Fedora.
+    pub(super) fedora: &'static str,
+    /// Packages of Arch.
+    pub(super) arch: &'static str,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A program on the search path.
+    Program(&'static str),
+    /// One of these files.
+    File(&'static [&'static str]),
+    /// The library that bindgen loads.
+    Libclang,
+}
+
+/// Everything that is needed.
+pub(super) const NEEDS: &[Need] = &[
+    Need {
+        name: "qemu-system-x86_64",
+        purpose: "virtual machines",
+        place: Place::Program("qemu-system-x86_64"),
+        debian: "qemu-system-x86",
+        fedora: "qemu-system-x86-core",
+        arch: "qemu-system-x86",
+    },
+    Need {
+        name: "SeaBIOS",
+        purpose: "virtual machines",
+        place: Place::File(&[
+            "/usr/share/seabios/bios-256k.bin",
+            "/usr/share/qemu/bios-256k.bin",
+            "/usr/local/share/qemu/bios-256k.bin",
+        ]),
+        debian: "seabios",
+        fedora: "seabios-bin",
+        arch: "seabios",
+    },
+    Need {
+        name: "busybox",
+        purpose: "the guest's shell",
+        place: Place::Program("busybox"),
+        debian: "busybox-static",
+        fedora: "busybox",
+        arch: "busybox",
+    },
+    Need {
+        name: "xz",
+        purpose: "kernels and modules",
+        place: Place::Program("xz"),
+        debian: "xz-utils",
+        fedora: "xz",
+        arch: "xz",
+    },
+    Need {
+        name: "zstd",
+        purpose: "kernels and modules",
+        place: Place::Program("zstd"),
+        debian: "zstd",
+        fedora: "zstd",
+        arch: "zstd",
+    },
+    Need {
+        name: "fio",
+        purpose: "benchmarks and tests",
+        place: Place::Program("fio"),
+        debian: "fio",
+        fedora: "fio",
+        arch: "fio",
+    },
+    Need {
+        name: "strace",
+        purpose: "tests of the data path",
+        place: Place::Program("strace"),
+        debian: "strace",
+        fedora: "strace",
+        arch: "strace",
+    },
+    Need {
+        name: "libclang",
+        purpose: "building libublk",
+        place: Place::Libclang,
+        debian: "libclang-dev",
+        fedora: "clang-devel",
+        arch: "clang",
+    },
+    Need {
+        name: "a C compiler",
+        purpose: "linking",
+        place: Place::Program("cc"),
+        debian: "gcc libc6-dev",
+        fedora: "gcc glibc-devel",
+        arch: "gcc glibc",
+    },
+    Need {
+        name: "linux/blkzoned.h",
+        purpose: "building libublk",
+        place: Place::File(&["/usr/include/linux/blkzoned.h"]),
+        debian: "linux-libc-dev",
+        fedora: "kernel-headers",
+        arch: "linux-api-headers",
+    },
+];
+
+impl Need {
+    /// Looks for it.
+    pub(super) fn is_there(&self) -> bool {
+        match self.place {
+            Place::Program(name) => search_path().any(|dir| dir.join(name).is_file()),
+            Place::File(paths) => paths.iter().any(|path| Path::new(path).is_file()),
+            Place::Libclang => library_directories().iter().any(|dir| has_libclang(dir)),
+        }
+    }
+}
+
+/// The search path, and the system directories that an ordinary user's path leaves out.
+fn search_path() -> impl Iterator<Item = PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut dirs: Vec<_> = env::split_paths(&path).collect();
+    dirs.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    dirs.into_iter()
+}
+
+/// Where clang-sys, which bindgen uses, looks for the library.
+fn library_directories() -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = env::var_os("LIBCLANG_PATH")
+        .map(PathBuf::from)
+        .into_iter()
+        .collect();
+    dirs.extend(
+        [
+            "/usr/lib",
+            "/usr/lib64",
+            "/usr/local/lib",
+            "/usr/lib/x86_64-linux-gnu",
+        ]
+        .map(PathBuf::from),
+    );
+    let versions = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    dirs.extend(
+        versions
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("llvm"))
+            .map(|entry| entry.path().join("lib")),
+    );
+    dirs
+}
+
+fn has_libclang(dir: &Path) -> bool {
+    fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            // libclang-14.so.1 is the one; libclang-cpp.so.14 has another interface.
+            name.starts_with("libclang.so")
+                || name.strip_prefix("libclang-").is_some_and(|rest| {
+                    rest.starts_with(|c: char| c.is_ascii_digit()) && rest.contains(".so")
+                })
+        })
+}
+
+/// Distributions that share package names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Debian, Ubuntu and what is derived from them: the one we install on.
+    Debian,
+    /// Any other.
+    Other,
+}
+
+impl Family {
+    /// Reads os-release(5).
+    pub(super) fn of(os_release: &str) -> Option<Self> {
+        let mut ids = os_release
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix("ID=")
+                    .or_else(|| line.strip_prefix("ID_LIKE="))
+            })
+            .flat_map(|value| value.trim_matches('"').split(' '))
+            .peekable();
+        ids.peek()?;
+        let debian = ids.any(|id| id == "debian" || id == "ubuntu");
+        Some(if debian { Self::Debian } else { Self::Other })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_told() {
+        assert_eq!(Family::of("NAME=x\nID=debian\n"), Some(Family::Debian));
+        assert_eq!(
+            Family::of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"),
+            Some(Family::Debian)
+        );
+        assert_eq!(Family::of("ID=fedora\n"), Some(Family::Other));
+        assert_eq!(Family::of(""), None);
+    }
+
+    #[test]
+    fn libclang_is_told_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!has_libclang(dir.path()));
+        fs::write(dir.path().join("libclang-cpp.so.14"), "").unwrap();
+        assert!(!has_libclang(dir.path()));
+        fs::write(dir.path().join("libclang-14.so.1"), "").unwrap();
+        assert!(has_libclang(dir.path()));
+    }
+
+    #[test]
+    fn what_no_machine_has_is_missing() {
+        let need = |place| Need {
+            name: "",
+            purpose: "",
+            place,
+            debian: "",
+            fedora: "",
+            arch: "",
+        };
+        assert!(!need(Place::Program("no-such-program-anywhere")).is_there());
+        assert!(!need(Place::File(&["/no/such/file"])).is_there());
+        assert!(need(Place::File(&["/no/such/file", "/proc/self/stat"])).is_there());
+    }
+}
