@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::DeviceConfig;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use ublk::Features;
+use ublk::{DeviceState, Features, control};
 
 use crate::device::{Device, DeviceError, Failure};
 use crate::events::EventLog;
@@ -83,6 +86,30 @@ impl Devices {
         Ok(released)
     }
 
+    /// Removes what a dead server left behind under this number. Returns false if there is nothing, or if
+    /// its server is alive.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn delete_leftover(&self, id: u32) -> Result<bool, DeviceError> {
+        blocking(move || {
+            let Some(info) = control::info(id)? else {
+                return Ok(false);
+            };
+            if info.state != DeviceState::Dead || is_alive(info.server_pid) {
+                return Ok(false);
+            }
+            control::delete(id)?;
+            tracing::info!(
+                device = id,
+                server = info.server_pid,
+                "removed a dead server's device"
+            );
+            Ok(true)
+        })
+        .await
+    }
+
     /// Removes every device, the newest first, since it may be built on an older one. Goes on after an
     /// error; returns how many could not be removed.
     pub async fn delete_all(&self) -> usize {
@@ -101,6 +128,11 @@ impl Devices {
         // The map is whole after every statement, so a panic elsewhere does not spoil it.
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_alive(pid: i32) -> bool {
+    // Signal 0 only asks (kill(2)).
+    !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH))
 }
 
 fn in_flight(device: &Device) -> u64 {

@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use ublk::DataPathKind;
 
-use super::reply::{Reply, Subject};
+use super::reply::{DeviceId, Reply, Subject, no_device};
 use crate::device;
 use crate::devices::Devices;
 
@@ -49,16 +49,20 @@ pub(super) async fn show(Subject(device): Subject) -> Json<Device> {
     Json(describe(&device))
 }
 
-/// Lets go whatever the device holds, and removes it. The answer comes when it is gone.
+/// Lets go whatever the device holds, and removes it. The answer comes when it is gone. A device that
+/// a dead server left behind is removed too.
 #[utoipa::path(delete, path = api::paths::DEVICE, params(("id" = u32, Path)), responses(
     (status = 200, body = DeviceDeleted), (status = 404, body = Problem),
 ))]
 pub(super) async fn delete(
-    Subject(device): Subject,
+    DeviceId(id): DeviceId,
     State(devices): State<Arc<Devices>>,
 ) -> Reply<DeviceDeleted> {
-    let id = device.id();
-    let released = devices.delete(device).await?;
+    let released = match devices.get(id) {
+        Some(device) => devices.delete(device).await?,
+        None if devices.delete_leftover(id).await? => 0,
+        None => return Err(no_device(&devices, id)),
+    };
     Ok(Json(DeviceDeleted {
         schema: SCHEMA,
         id,

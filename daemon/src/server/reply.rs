@@ -80,11 +80,11 @@ fn backing_problem(error: &BackingError) -> Problem {
     Problem::new(code, error.to_string()).at("/target/loop/file")
 }
 
-/// The device that the path names.
+/// The number in the path.
 #[derive(Debug)]
-pub(super) struct Subject(pub(super) Arc<Device>);
+pub(super) struct DeviceId(pub(super) u32);
 
-impl FromRequestParts<Arc<Devices>> for Subject {
+impl FromRequestParts<Arc<Devices>> for DeviceId {
     type Rejection = Refusal;
 
     async fn from_request_parts(
@@ -97,10 +97,26 @@ impl FromRequestParts<Arc<Devices>> for Subject {
             .iter()
             .find(|(name, _)| *name == "id")
             .map_or("", |(_, text)| text);
-        let id: u32 = text.parse().map_err(|_| {
+        let id = text.parse().map_err(|_| {
             let problem = Problem::new(ProblemCode::Malformed, format!("found device `{text}`"));
             Refusal(problem.expecting("a number, as in /dev/ublkbN"))
         })?;
+        Ok(Self(id))
+    }
+}
+
+/// The device that the path names.
+#[derive(Debug)]
+pub(super) struct Subject(pub(super) Arc<Device>);
+
+impl FromRequestParts<Arc<Devices>> for Subject {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        devices: &Arc<Devices>,
+    ) -> Result<Self, Refusal> {
+        let DeviceId(id) = DeviceId::from_request_parts(parts, devices).await?;
         devices
             .get(id)
             .map(Self)
@@ -108,7 +124,7 @@ impl FromRequestParts<Arc<Devices>> for Subject {
     }
 }
 
-fn no_device(devices: &Devices, id: u32) -> Refusal {
+pub(super) fn no_device(devices: &Devices, id: u32) -> Refusal {
     let known: Vec<String> = devices
         .all()
         .iter()
