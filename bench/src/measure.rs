@@ -62,6 +62,8 @@ pub struct Setup {
     pub data_path: String,
     /// Whether the daemon may pin pages itself.
     pub backing: Backing,
+    /// The longest request that the device takes unsplit.
+    pub max_io_bytes: u64,
     /// The daemon, whose CPU time counts; `None` for a device that the kernel serves.
     pub daemon_pid: Option<u32>,
     /// How much to do.
@@ -78,6 +80,7 @@ impl Setup {
             device: PathBuf::from(&device.path),
             data_path: device.data_path.to_string(),
             backing: Backing::of(&device.target),
+            max_io_bytes: device.max_io_bytes.into(),
             daemon_pid: Some(device.daemon_pid),
             limits,
             seed,
@@ -197,7 +200,8 @@ fn result(job: &Job, setup: &Setup, run: &Run, short: Option<Counted>) -> Result
             written: fio.ios_written(),
         });
     }
-    let share = pins::share(job, setup.backing, run.counted, short);
+    let rule = pins::rule_per_io(job, setup.max_io_bytes);
+    let share = pins::share(rule, setup.backing, run.counted, short);
     let cpu_ns = run.daemon_cpu_ns + fio.cpu_ns();
     Ok(JobResult {
         name: job.name.clone(),
@@ -251,6 +255,7 @@ mod tests {
             device: PathBuf::from("/dev/ublkb0"),
             data_path: "copy".to_owned(),
             backing: Backing::Buffered,
+            max_io_bytes: 512 << 10,
             daemon_pid: None,
             limits: Limits::default(),
             seed: 1,

@@ -21,7 +21,7 @@ pub struct PageScope {
 impl PageScope {
     /// Opens the running kernel's sources.
     ///
-    /// Takes seconds under emulation, because of the BTF ([`Layout::load`]).
+    /// Takes two seconds under emulation, because of the BTF ([`Layout::load`]).
     ///
     /// # Errors
     /// The first thing that is missing, by name: a file, a capability, a symbol, a field.
