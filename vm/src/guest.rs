@@ -71,6 +71,8 @@ fn work(plan: &Plan, control: &mut File) -> Result<u8, Failure> {
     if let Err(failure) = mounts::loopback_up() {
         answer(control, &Answer::Note(format!("failed to {failure}")));
     }
+    // A name for prompts and reports; the guest works as well without.
+    let _ = fs::write("/proc/sys/kernel/hostname", "guest");
     load(&plan.modules)?;
     mounts::mount_optional();
     command::run(plan)

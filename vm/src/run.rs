@@ -27,7 +27,7 @@ use crate::spec::Spec;
 use crate::{image, terminal, tool};
 
 /// A guest under TCG on a busy host takes some seconds; one that needs this long is dead.
-const BOOT_LIMIT: Duration = Duration::from_secs(90);
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A command and the guest to run it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
