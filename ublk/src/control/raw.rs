@@ -106,8 +106,11 @@ pub fn stop(id: u32) -> Result<(), Error> {
     submit("STOP_DEV", sys::UBLK_U_CMD_STOP_DEV, header, None).map(drop)
 }
 
-/// Removes `/dev/ublkcN` and frees the number (`UBLK_U_CMD_DEL_DEV`). Waits until the character
-/// device is closed, so the queues must be gone.
+/// Removes `/dev/ublkcN` and frees the number.
+///
+/// The number stays taken until the last client has closed the block device. `DEL_DEV` would wait for
+/// that, uninterruptibly (`ublk_ctrl_del_dev`); `DEL_DEV_ASYNC` does not, so it is used wherever the
+/// kernel has it (since Linux 6.7).
 ///
 /// # Errors
 /// [`Error::Command`] with the driver's answer.
@@ -116,8 +119,17 @@ pub fn delete(id: u32) -> Result<(), Error> {
         dev_id: id,
         ..no_queue()
     };
-    submit("DEL_DEV", sys::UBLK_U_CMD_DEL_DEV, header, None).map(drop)
+    let unknown = [Some(libc::EOPNOTSUPP), Some(libc::EINVAL), Some(ENOTSUPP)];
+    match submit("DEL_DEV_ASYNC", sys::UBLK_U_CMD_DEL_DEV_ASYNC, header, None) {
+        Err(error) if unknown.contains(&error.errno()) => {
+            submit("DEL_DEV", sys::UBLK_U_CMD_DEL_DEV, header, None).map(drop)
+        }
+        other => other.map(drop),
+    }
 }
+
+/// The kernel's own errno for a command that it does not know; user space has no name for it.
+const ENOTSUPP: i32 = 524;
 
 /// Asks the driver about a device (`UBLK_U_CMD_GET_DEV_INFO`); none if there is no such device.
 ///

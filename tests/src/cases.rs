@@ -1,0 +1,33 @@
+//! Every test, in the order in which they run.
+
+mod backing;
+mod bad_input;
+mod durability;
+mod faults;
+mod holds;
+mod integrity;
+mod lifecycle;
+mod queues;
+mod socket;
+mod trace;
+
+use crate::outcome::Case;
+
+pub(crate) fn all() -> Vec<Case> {
+    [
+        integrity::CASES,
+        durability::CASES,
+        queues::CASES,
+        faults::CASES,
+        holds::CASES,
+        lifecycle::CASES,
+        backing::CASES,
+        bad_input::CASES,
+        socket::CASES,
+        trace::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+    .collect()
+}

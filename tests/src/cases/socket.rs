@@ -1,0 +1,86 @@
+//! Who may use the socket.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::daemon::Daemon;
+use crate::outcome::{Case, Outcome};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("socket::mode_is_0600", mode),
+    Case::new("socket::another_user_cannot_connect", other_user),
+    Case::new(
+        "socket::credentials_are_checked_besides_the_mode",
+        credentials,
+    ),
+    Case::new("socket::the_openapi_document_is_served", openapi),
+];
+
+fn mode() -> Outcome {
+    let daemon = Daemon::start();
+    let mode = std::fs::metadata(daemon.socket())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// `bvecctl dev list` as user 1234.
+fn as_other_user(daemon: &Daemon) -> (Option<i32>, String) {
+    use std::os::unix::process::CommandExt;
+    let program = crate::programs::find("bvecctl").expect("bvecctl is built");
+    let output = Command::new(program)
+        .arg("--socket")
+        .arg(daemon.socket())
+        .args(["dev", "list"])
+        .uid(1234)
+        .gid(1234)
+        .output()
+        .unwrap();
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (output.status.code(), text)
+}
+
+fn open_up(daemon: &Daemon, path: &std::path::Path, mode: u32) {
+    let permissions = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, permissions).unwrap_or_else(|e| panic!("{e}: {}", daemon.log()));
+}
+
+fn other_user() -> Outcome {
+    let daemon = Daemon::start();
+    open_up(&daemon, daemon.directory.path(), 0o755);
+    let (code, text) = as_other_user(&daemon);
+    assert_eq!(code, Some(5), "{text}");
+    assert!(text.contains("ermission"), "{text}");
+    daemon.stop();
+    Outcome::Passed
+}
+
+fn credentials() -> Outcome {
+    let daemon = Daemon::start();
+    open_up(&daemon, daemon.directory.path(), 0o755);
+    open_up(&daemon, &daemon.socket(), 0o666);
+    let (code, text) = as_other_user(&daemon);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("1234"), "{text}");
+    daemon.stop();
+    Outcome::Passed
+}
+
+fn openapi() -> Outcome {
+    let daemon = Daemon::start();
+    let call = api::Call::<serde_json::Value>::get(api::paths::OPENAPI);
+    let document = daemon.ask(call);
+    assert!(
+        document["paths"][api::paths::DEVICES]["post"].is_object(),
+        "{document}"
+    );
+    daemon.stop();
+    Outcome::Passed
+}

@@ -1,0 +1,139 @@
+//! What a queue's thread asks of the kernel under load: nothing but its ring, and on `user-copy` the
+//! copies themselves. Traced with strace.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use api::{DataPath, call};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::client_io::Disk;
+use crate::daemon::Daemon;
+use crate::deadline::wait_for;
+use crate::outcome::{Case, Outcome, need_data_path, need_program};
+use crate::programs;
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("trace::copy_uses_its_ring_only", || {
+        ring_only(DataPath::Copy, &[])
+    }),
+    Case::new("trace::user_copy_uses_its_ring_and_the_copies", || {
+        ring_only(DataPath::UserCopy, &["pread64", "pwrite64"])
+    }),
+    Case::new("trace::auto_zero_copy_uses_its_ring_only", || {
+        ring_only(DataPath::AutoZeroCopy, &[])
+    }),
+    Case::new("trace::a_planted_write_or_futex_is_found", planted),
+];
+
+/// A running strace of one thread.
+struct Trace {
+    strace: Child,
+    file: std::path::PathBuf,
+}
+
+impl Trace {
+    fn of(daemon: &Daemon, tid: u32) -> Self {
+        let file = daemon.directory.path().join("trace");
+        let strace = programs::command("strace")
+            .args(["-qq", "-p", &tid.to_string(), "-o"])
+            .arg(&file)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("strace to attach", || {
+            let path = format!("/proc/{tid}/status");
+            let status = std::fs::read_to_string(path).unwrap();
+            let tracer = status
+                .lines()
+                .find_map(|line| line.strip_prefix("TracerPid:"));
+            tracer.is_some_and(|pid| pid.trim() != "0").then_some(())
+        });
+        Self { strace, file }
+    }
+
+    /// The names of the system calls that were made.
+    fn finish(mut self) -> Vec<String> {
+        kill(
+            Pid::from_raw(i32::try_from(self.strace.id()).unwrap()),
+            Signal::SIGINT,
+        )
+        .unwrap();
+        wait_for("strace to end", || self.strace.try_wait().unwrap());
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        text.lines()
+            .filter_map(|line| line.split_once('('))
+            .map(|(name, _)| name.into())
+            .collect()
+    }
+}
+
+/// The thread of a daemon with this name.
+fn thread(daemon: &Daemon, name: &str) -> u32 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid()))
+        .unwrap()
+        .flatten();
+    tasks
+        .filter(|task| {
+            std::fs::read_to_string(task.path().join("comm"))
+                .unwrap_or_default()
+                .trim()
+                == name
+        })
+        .find_map(|task| task.file_name().to_str()?.parse().ok())
+        .unwrap_or_else(|| panic!("no thread named {name}"))
+}
+
+fn ring_only(path: DataPath, besides: &[&str]) -> Outcome {
+    need_program!("strace");
+    let daemon = Daemon::start();
+    need_data_path!(daemon, path);
+    let (device, _) = daemon.add_loop(4 << 20, path);
+    let disk = Disk::open(&device.path);
+    disk.write(0, &[1; 65536]);
+    let trace = Trace::of(&daemon, thread(&daemon, &format!("ublk{}q0", device.id)));
+    for number in 0..300_u64 {
+        let offset = (number % 16) * 4096;
+        if number % 2 == 0 {
+            disk.write(offset, &[2; 4096]);
+        } else {
+            disk.read(offset, 4096);
+        }
+        if number % 50 == 0 {
+            disk.file.sync_data().unwrap();
+        }
+    }
+    let calls = trace.finish();
+    assert!(
+        calls.len() >= 300,
+        "the trace saw only {} calls",
+        calls.len()
+    );
+    let others: Vec<_> = calls
+        .iter()
+        .filter(|name| *name != "io_uring_enter" && !besides.contains(&name.as_str()))
+        .collect();
+    assert_eq!(others, Vec::<&String>::new());
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// The check bites: the server's thread, which does write to its socket, is found out.
+fn planted() -> Outcome {
+    need_program!("strace");
+    let daemon = Daemon::start();
+    let trace = Trace::of(&daemon, daemon.pid());
+    for _ in 0..20 {
+        daemon.ask(call::devices());
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    let calls = trace.finish();
+    let forbidden = ["write", "writev", "sendto", "futex"];
+    assert!(
+        calls.iter().any(|name| forbidden.contains(&name.as_str())),
+        "{calls:?}"
+    );
+    daemon.stop();
+    Outcome::Passed
+}

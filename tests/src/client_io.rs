@@ -1,0 +1,99 @@
+//! Direct I/O on a device, as a client does it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread::JoinHandle;
+
+const PAGE: usize = 4096;
+
+/// Memory aligned to a page, as O_DIRECT wants it.
+pub(crate) struct Aligned {
+    memory: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Aligned {
+    pub(crate) fn new(len: usize) -> Self {
+        let memory = vec![0; len + PAGE];
+        let start = memory.as_ptr().align_offset(PAGE);
+        Self { memory, start, len }
+    }
+
+    pub(crate) fn filled(bytes: &[u8]) -> Self {
+        let mut aligned = Self::new(bytes.len());
+        aligned.bytes_mut().copy_from_slice(bytes);
+        aligned
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.len]
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.start + self.len]
+    }
+}
+
+/// An open block device, bypassing the page cache.
+pub(crate) struct Disk {
+    pub(crate) file: File,
+}
+
+impl Disk {
+    pub(crate) fn open(path: impl AsRef<Path>) -> Self {
+        Self::open_with(path, libc::O_DIRECT)
+    }
+
+    pub(crate) fn open_with(path: impl AsRef<Path>, flags: i32) -> Self {
+        let path = path.as_ref();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(flags | libc::O_CLOEXEC)
+            .open(path)
+            .unwrap_or_else(|error| panic!("open {}: {error}", path.display()));
+        Self { file }
+    }
+
+    pub(crate) fn try_read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut memory = Aligned::new(len);
+        self.file.read_exact_at(memory.bytes_mut(), offset)?;
+        Ok(memory.bytes().to_vec())
+    }
+
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Vec<u8> {
+        let read = self.try_read(offset, len);
+        read.unwrap_or_else(|error| panic!("read {len} at {offset}: {error}"))
+    }
+
+    pub(crate) fn try_write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file
+            .write_all_at(Aligned::filled(bytes).bytes(), offset)
+    }
+
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) {
+        let written = self.try_write(offset, bytes);
+        written.unwrap_or_else(|error| panic!("write {} at {offset}: {error}", bytes.len()));
+    }
+}
+
+/// The errno of an operation that must fail.
+pub(crate) fn errno<T>(result: io::Result<T>) -> i32 {
+    match result {
+        Ok(_) => panic!("it succeeded, but must fail"),
+        Err(error) => error.raw_os_error().unwrap(),
+    }
+}
+
+/// Reads in the background: for requests that are to be held.
+pub(crate) fn read_in_background(
+    path: &str,
+    offset: u64,
+    len: usize,
+) -> JoinHandle<io::Result<Vec<u8>>> {
+    let disk = Disk::open(path);
+    std::thread::spawn(move || disk.try_read(offset, len))
+}

@@ -1,0 +1,30 @@
+//! bvecd-suite: every test that needs a real ublk device. It runs as root on a kernel with ublk_drv,
+//! which is what `cargo xtask test` boots; it drives the built `bvecd` and `bvecctl` from the
+//! directory that it stands in itself, or from PATH.
+//!
+//! A test panics when something is wrong. One that this kernel cannot have is *not applicable*; one
+//! that lacks a program or a right is *skipped*, which in CI fails the run.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected must panic where it does"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "the report of a test run goes to stdout"
+)]
+
+mod cases;
+mod client_io;
+mod daemon;
+mod deadline;
+mod model;
+mod outcome;
+mod programs;
+mod runner;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    runner::run(&cases::all(), &words)
+}

@@ -1,0 +1,59 @@
+//! What a test can come to, and what it may need.
+
+/// How a test ended, if it did not panic.
+pub(crate) enum Outcome {
+    /// Everything it asserts holds.
+    Passed,
+    /// This kernel cannot have what it tests.
+    NotApplicable(String),
+    /// Something that can be had is missing here.
+    Skipped(String),
+}
+
+/// One test.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    /// Its name, `area::what_must_hold`.
+    pub(crate) name: &'static str,
+    /// How long it may take under emulation.
+    pub(crate) limit_seconds: u64,
+    /// The test.
+    pub(crate) run: fn() -> Outcome,
+}
+
+impl Case {
+    pub(crate) const fn new(name: &'static str, run: fn() -> Outcome) -> Self {
+        Self {
+            name,
+            limit_seconds: 60,
+            run,
+        }
+    }
+
+    pub(crate) const fn within(self, limit_seconds: u64) -> Self {
+        Self {
+            limit_seconds,
+            ..self
+        }
+    }
+}
+
+/// Ends the test as not applicable unless the kernel offers the data path.
+macro_rules! need_data_path {
+    ($daemon:expr, $path:expr) => {
+        if let Some(why) = $daemon.lacks($path) {
+            return crate::outcome::Outcome::NotApplicable(why);
+        }
+    };
+}
+
+/// Ends the test as skipped unless the program is there.
+macro_rules! need_program {
+    ($name:expr) => {
+        if crate::programs::find($name).is_none() {
+            return crate::outcome::Outcome::Skipped(format!("the program `{}` is missing", $name));
+        }
+    };
+}
+
+pub(crate) use {need_data_path, need_program};
