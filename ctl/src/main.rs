@@ -1,3 +1,25 @@
-//! ctl
+//! bvecctl: makes devices, breaks them, looks at them and measures them.
+//!
+//! This file is the table of contents: [`cli`] is the command line, each command has a file under
+//! [`command`], and what they share is in [`context`] (the daemon), [`output`] (tables and JSON), [`units`]
+//! (sizes), [`exit`] (exit codes) and [`interrupt`] (Ctrl-C).
 
-fn main() {}
+mod cli;
+mod command;
+mod context;
+mod demo;
+mod exit;
+mod interrupt;
+mod output;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::report(&error),
+    }
+}

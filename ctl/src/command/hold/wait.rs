@@ -1,0 +1,174 @@
+//! `bvecctl hold wait`: until requests are held.
+//!
+//! It follows the daemon's events and lists the holds when one tells of another; nothing is asked while
+//! nothing happens.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use api::{Client, Decision, Event, EventKind, EventStream, Hold, HoldList, SCHEMA, call};
+use clap::Args;
+use nix::time::{ClockId, clock_gettime};
+
+use super::list_text;
+use crate::context::{Context, refused};
+use crate::exit::Failure;
+use crate::output::counted;
+
+/// The daemon tells of a hold just before it lists it, so the list is asked for once more.
+const ONCE_MORE: Duration = Duration::from_millis(50);
+
+/// What to wait for.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// The N of /dev/ublkbN; may be left out if there is only one.
+    #[arg(long, value_name = "N")]
+    dev: Option<u32>,
+    /// Only requests that the rule of this name holds.
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// How many must be held at the same time.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    count: usize,
+    /// How long to wait at most, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 30)]
+    timeout: u64,
+}
+
+/// Waits.
+///
+/// # Errors
+/// [`Failure::NotMet`] when the time is over; the daemon cannot be reached or has no such device.
+pub(super) fn run(wait: &Wait, context: &Context) -> Result<()> {
+    let device = context.device(wait.dev)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the client's runtime")?;
+    let limit = Duration::from_secs(wait.timeout);
+    let client = Client::new(&context.socket);
+    let held = runtime.block_on(async {
+        match tokio::time::timeout(limit, wait.until_held(&client, device)).await {
+            Ok(held) => held,
+            Err(_) => Err(wait.too_late(&client, device).await),
+        }
+    })?;
+    let list = HoldList {
+        schema: SCHEMA,
+        device,
+        holds: held,
+    };
+    context.output.answer(&list, list_text)
+}
+
+impl Wait {
+    async fn until_held(&self, client: &Client, device: u32) -> Result<Vec<Hold>> {
+        // Events since now, so that none between the first list and the first event is missed.
+        let now_ns = monotonic_ns()?;
+        let mut events = client.events(None, true).await?;
+        let mut once_more = false;
+        loop {
+            let held = self.held(client, device).await?;
+            if held.len() >= self.count {
+                return Ok(held);
+            }
+            let next = self.next(&mut events, device, now_ns);
+            once_more = if once_more {
+                match tokio::time::timeout(ONCE_MORE, next).await {
+                    Ok(next) => next.map(|()| true)?,
+                    Err(_) => false,
+                }
+            } else {
+                next.await.map(|()| true)?
+            };
+        }
+    }
+
+    /// The next event that tells of such a hold.
+    async fn next(&self, events: &mut EventStream, device: u32, since_ns: u64) -> Result<()> {
+        loop {
+            match events.next().await? {
+                Some(event) if event.time_ns >= since_ns && self.is_meant(&event, device) => {
+                    return Ok(());
+                }
+                Some(_) => {}
+                None => {
+                    let message = "wait for a held request: bvecd ended its events";
+                    return Err(Failure::NotMet(message.to_owned()).into());
+                }
+            }
+        }
+    }
+
+    fn is_meant(&self, event: &Event, device: u32) -> bool {
+        let rule_fits = self.rule.is_none() || self.rule == event.rule;
+        // A delay that ends in a hold is told as a release that decides to hold.
+        let may_hold = matches!(event.kind, EventKind::Fired | EventKind::Released)
+            && event.decision == Some(Decision::Hold);
+        event.device == Some(device) && rule_fits && may_hold
+    }
+
+    async fn held(&self, client: &Client, device: u32) -> Result<Vec<Hold>> {
+        let list = client.send(call::holds(device)).await;
+        let mut holds = list
+            .map_err(|error| refused("list the held requests", error))?
+            .holds;
+        holds.retain(|hold| self.rule.as_ref().is_none_or(|rule| hold.rule == *rule));
+        Ok(holds)
+    }
+
+    async fn too_late(&self, client: &Client, device: u32) -> anyhow::Error {
+        let count = match self.held(client, device).await {
+            Ok(held) => held.len(),
+            Err(error) => return error,
+        };
+        let by = self
+            .rule
+            .as_ref()
+            .map_or_else(String::new, |rule| format!(" by rule `{rule}`"));
+        let seconds = counted(self.timeout, "second");
+        let message = format!(
+            "see {} held{by} on device {device}: after {seconds} there are {count}",
+            counted(u64::try_from(self.count).unwrap_or(u64::MAX), "request")
+        );
+        Failure::NotMet(message).into()
+    }
+}
+
+/// The clock that events have their times from.
+fn monotonic_ns() -> Result<u64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("read the clock")?;
+    Ok(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_holds_of_the_device_and_rule_are_meant() {
+        let wait = Wait {
+            dev: None,
+            rule: Some("stop".to_owned()),
+            count: 1,
+            timeout: 1,
+        };
+        let event = |device, rule: &str, kind, decision| Event {
+            device: Some(device),
+            rule: Some(rule.to_owned()),
+            decision: Some(decision),
+            ..Event::new(1, 1, kind)
+        };
+        let held = event(0, "stop", EventKind::Fired, Decision::Hold);
+        assert!(wait.is_meant(&held, 0));
+        assert!(wait.is_meant(&event(0, "stop", EventKind::Released, Decision::Hold), 0));
+        for other in [
+            event(1, "stop", EventKind::Fired, Decision::Hold),
+            event(0, "other", EventKind::Fired, Decision::Hold),
+            event(0, "stop", EventKind::Fired, Decision::Delay),
+            event(0, "stop", EventKind::Completed, Decision::Hold),
+        ] {
+            assert!(!wait.is_meant(&other, 0), "{other:?}");
+        }
+    }
+}
