@@ -130,9 +130,10 @@ impl Devices {
     }
 }
 
+/// Whether a process is there. The driver names -1 once a device's server has gone.
 fn is_alive(pid: i32) -> bool {
     // Signal 0 only asks (kill(2)).
-    !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH))
+    pid > 0 && !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH))
 }
 
 fn in_flight(device: &Device) -> u64 {

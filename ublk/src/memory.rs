@@ -33,8 +33,10 @@ impl Mapping {
     pub fn anonymous(len_bytes: usize) -> io::Result<Self> {
         let len = non_zero(len_bytes)?;
         let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // A deep queue's staging memory may exceed the machine's; most of it is never touched.
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         // SAFETY: a new private mapping at an address of the kernel's choice overlaps nothing.
-        let start = unsafe { mmap_anonymous(None, len, prot, MapFlags::MAP_PRIVATE) }?;
+        let start = unsafe { mmap_anonymous(None, len, prot, flags) }?;
         Ok(Self { start, len_bytes })
     }
 

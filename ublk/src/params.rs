@@ -2,21 +2,28 @@
 
 use libublk::sys;
 
-/// `UBLK_PARAM_TYPE_DMA_ALIGN` with its structure behind the part that libublk's binding has.
+/// `struct ublk_params` up to its `dma` member.
 ///
-/// `struct ublk_params` in the kernel goes on with `dma`, `seg` and `integrity` where the binding of
-/// libublk 0.4.8 ends; the driver copies `len` bytes and takes the rest as zero
-/// (`ublk_ctrl_set_params`).
+/// The binding of libublk 0.4.8 ends with `zoned`, at byte 108, and is padded to 112; in the kernel
+/// `dma` stands at 108. So the structure is laid out here from the binding's members. The driver copies
+/// `len` bytes and takes the rest as zero (`ublk_ctrl_set_params`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawParams {
-    pub(crate) known: sys::ublk_params,
-    pub(crate) dma: DmaAlign,
+    pub(crate) len: u32,
+    types: u32,
+    basic: sys::ublk_param_basic,
+    discard: sys::ublk_param_discard,
+    devt: sys::ublk_param_devt,
+    zoned: sys::ublk_param_zoned,
+    dma: DmaAlign,
 }
+
+const _: () = assert!(std::mem::offset_of!(RawParams, dma) == 108);
 
 /// `struct ublk_param_dma_align`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DmaAlign {
     alignment: u32,
     pad: [u8; 4],
@@ -72,7 +79,9 @@ const MAX_RANGE_SECTORS: u32 = (i32::MAX as u32 >> 9) & !7;
 
 impl Params {
     pub(crate) fn to_raw(self) -> RawParams {
-        let mut known = sys::ublk_params {
+        let mut raw = RawParams {
+            // The structure is 120 bytes long.
+            len: u32::try_from(size_of::<RawParams>()).unwrap_or(0),
             types: sys::UBLK_PARAM_TYPE_BASIC,
             basic: sys::ublk_param_basic {
                 attrs: self.attributes(),
@@ -84,14 +93,17 @@ impl Params {
                 dev_sectors: self.device_sectors,
                 ..Default::default()
             },
-            ..Default::default()
+            discard: sys::ublk_param_discard::default(),
+            devt: sys::ublk_param_devt::default(),
+            zoned: sys::ublk_param_zoned::default(),
+            dma: DmaAlign::default(),
         };
         // The driver refuses a granularity of zero once the type is set (`ublk_validate_params`), so
         // write zeroes alone still names the logical block.
         if self.discard_granularity_bytes.is_some() || self.write_zeroes {
-            known.types |= sys::UBLK_PARAM_TYPE_DISCARD;
+            raw.types |= sys::UBLK_PARAM_TYPE_DISCARD;
             let discard = self.discard_granularity_bytes;
-            known.discard = sys::ublk_param_discard {
+            raw.discard = sys::ublk_param_discard {
                 discard_granularity: discard.unwrap_or(self.logical_block.bytes()),
                 max_discard_sectors: discard.map_or(0, |_| MAX_RANGE_SECTORS),
                 max_write_zeroes_sectors: if self.write_zeroes {
@@ -103,21 +115,14 @@ impl Params {
                 ..Default::default()
             };
         }
-        let mut len_bytes = size_of::<sys::ublk_params>();
-        if self.dma_alignment_mask.is_some() {
-            known.types |= sys::UBLK_PARAM_TYPE_DMA_ALIGN;
-            len_bytes = size_of::<RawParams>();
-        }
-        // The structure is 120 bytes long.
-        known.len = u32::try_from(len_bytes).unwrap_or(0);
-        let alignment = self.dma_alignment_mask.unwrap_or(0);
-        RawParams {
-            known,
-            dma: DmaAlign {
+        if let Some(alignment) = self.dma_alignment_mask {
+            raw.types |= sys::UBLK_PARAM_TYPE_DMA_ALIGN;
+            raw.dma = DmaAlign {
                 alignment,
                 pad: [0; 4],
-            },
+            };
         }
+        raw
     }
 
     fn attributes(self) -> u32 {
@@ -159,16 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_sent_only_with_an_alignment() {
-        let short = params().to_raw();
-        assert_eq!(short.known.len as usize, size_of::<sys::ublk_params>());
-        let long = Params {
+    fn an_alignment_stands_where_the_kernel_looks_for_it() {
+        let raw = Params {
             dma_alignment_mask: Some(511),
             ..params()
         }
         .to_raw();
-        assert_eq!(long.known.len as usize, size_of::<sys::ublk_params>() + 8);
-        assert_ne!(long.known.types & sys::UBLK_PARAM_TYPE_DMA_ALIGN, 0);
+        assert_ne!(raw.types & sys::UBLK_PARAM_TYPE_DMA_ALIGN, 0);
+        assert_eq!(raw.dma.alignment, 511);
+        assert_eq!(params().to_raw().types & sys::UBLK_PARAM_TYPE_DMA_ALIGN, 0);
     }
 
     #[test]
@@ -178,8 +182,8 @@ mod tests {
             ..params()
         }
         .to_raw();
-        assert_eq!(raw.known.discard.discard_granularity, 512);
-        assert_eq!(raw.known.discard.max_discard_sectors, 0);
-        assert!(raw.known.discard.max_write_zeroes_sectors > 0);
+        assert_eq!(raw.discard.discard_granularity, 512);
+        assert_eq!(raw.discard.max_discard_sectors, 0);
+        assert!(raw.discard.max_write_zeroes_sectors > 0);
     }
 }

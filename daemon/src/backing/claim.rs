@@ -39,7 +39,9 @@ pub(super) fn busy(path: &Path) -> BackingError {
 
 fn block_device_user(metadata: &Metadata) -> Option<String> {
     let (major, minor) = device_number(metadata);
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // Ours is a private copy from when the daemon started; what was mounted since is in init's.
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let mounts = read("/proc/1/mountinfo") + &read("/proc/self/mountinfo");
     if let Some(place) = mount_point(&mounts, major, minor) {
         return Some(format!("it is mounted at {place}; unmount it first"));
     }

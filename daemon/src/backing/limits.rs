@@ -40,7 +40,7 @@ pub(super) fn read(
     let cluster = u32::try_from(metadata.blksize()).unwrap_or(4096);
     let page_or_less = |bytes: u32| bytes.clamp(512, 4096);
     Ok(Limits {
-        size_bytes: size_bytes - size_bytes % u64::from(logical_block_bytes),
+        size_bytes,
         logical_block_bytes,
         physical_block_bytes: page_or_less(cluster).max(logical_block_bytes),
         memory_alignment_mask: memory.max(512) - 1,

@@ -28,7 +28,7 @@ const KINDS: &[Kind] = &[
     ("POST", "/v1/devices", "{", 400, "line 1"),
     ("POST", "/v1/devices", "[]", 422, "invalid"),
     ("POST", "/v1/devices", "{}", 422, "target"),
-    ("POST", "/v1/devices", r#"{"target":{}}"#, 422, "/target"),
+    ("POST", "/v1/devices", r#"{"target":{}}"#, 400, "/target"),
     (
         "POST",
         "/v1/devices",

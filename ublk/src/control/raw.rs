@@ -72,7 +72,7 @@ pub fn set_params(id: u32, params: &Params) -> Result<(), Error> {
     let header = sys::ublksrv_ctrl_cmd {
         dev_id: id,
         addr: (&raw mut raw) as u64,
-        len: u16::try_from(raw.known.len).unwrap_or(u16::MAX),
+        len: u16::try_from(raw.len).unwrap_or(u16::MAX),
         ..no_queue()
     };
     let hint = "EINVAL: block sizes, limits or the size do not fit together";
