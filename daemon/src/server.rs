@@ -101,3 +101,47 @@ fn wrong_method() -> Refusal {
         api::paths::OPENAPI
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The committed document is the one that the routes and types make. When this fails after a wanted
+    /// change, write the new one: `BVECD_WRITE_OPENAPI=1 cargo test -p daemon openapi`.
+    #[test]
+    fn the_committed_openapi_document_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../api/openapi.json");
+        let made = document().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("BVECD_WRITE_OPENAPI").is_some() {
+            std::fs::write(path, &made).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert!(
+            made == committed,
+            "api/openapi.json is not what the routes say"
+        );
+    }
+
+    /// Every path of the client is served, and nothing else is.
+    #[test]
+    fn the_document_has_the_paths_that_clients_use() {
+        let document = document();
+        let mut served: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
+        let mut known = vec![
+            api::paths::FEATURES,
+            api::paths::DEVICES,
+            api::paths::DEVICE,
+            api::paths::RULES,
+            api::paths::RULE,
+            api::paths::HOLDS,
+            api::paths::RELEASE,
+            api::paths::STATS,
+            api::paths::HEAL_DEVICE,
+            api::paths::HEAL,
+            api::paths::EVENTS,
+        ];
+        served.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(served, known);
+    }
+}

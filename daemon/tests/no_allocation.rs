@@ -1,0 +1,189 @@
+//! Nothing in the path of a request allocates after start-up. A counting allocator for the whole
+//! process watches while requests pass through the real loop on a real device.
+//!
+//! Runs as root on a kernel with ublk (`cargo xtask test`), and ends as the other suite does.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected must panic where it does"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "the report of a test run goes to stdout"
+)]
+
+use std::alloc::System;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::panic::catch_unwind;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use api::{DataPath, DeviceConfig, TargetConfig};
+use daemon::device::Device;
+use daemon::events::EventLog;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::sync::mpsc;
+use ublk::Features;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const PATHS: [DataPath; 3] = [DataPath::Copy, DataPath::UserCopy, DataPath::AutoZeroCopy];
+const REQUESTS: u64 = 500;
+
+fn main() -> ExitCode {
+    let offered = Features::probe().unwrap();
+    let (mut passed, mut failed) = (0, 0);
+    let mut run = |name: String, test: &(dyn Fn() + std::panic::RefUnwindSafe)| {
+        let ok = catch_unwind(test).is_ok();
+        println!(
+            "{}  no_allocation::{name}",
+            if ok { "ok    " } else { "FAILED" }
+        );
+        if ok { passed += 1 } else { failed += 1 }
+    };
+    for path in PATHS {
+        if path == DataPath::AutoZeroCopy && !offered.contains(Features::AUTO_BUF_REG) {
+            println!("not applicable  no_allocation::auto_zero_copy: AUTO_BUF_REG (kernel < 6.16)");
+            continue;
+        }
+        run(format!("loop_{path}"), &|| {
+            no_rule_touches(loop_target(), path, &[])
+        });
+        run(format!("ram_{path}"), &|| {
+            no_rule_touches(ram_target(), path, &[])
+        });
+        let idle = ["fail where op=read,lba=8000+8", "delay:1s where op=discard"];
+        run(format!("rules_that_do_not_match_{path}"), &|| {
+            no_rule_touches(ram_target(), path, &idle);
+        });
+    }
+    run("a_fault_that_fires".into(), &fault_fires);
+    run("a_planted_allocation_is_found".into(), &planted);
+    println!("{passed} passed, {failed} failed, 0 skipped");
+    if failed > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn ram_target() -> TargetConfig {
+    TargetConfig::Ram {
+        size_bytes: 4 << 20,
+    }
+}
+
+fn loop_target() -> TargetConfig {
+    let file = PathBuf::from("/tmp/no-allocation");
+    File::create(&file).unwrap().set_len(4 << 20).unwrap();
+    TargetConfig::Loop {
+        file,
+        direct: false,
+    }
+}
+
+/// A device in this process, with its client and aligned memory, all made before counting begins.
+struct Bench {
+    device: Device,
+    disk: File,
+    memory: Vec<u8>,
+}
+
+impl Bench {
+    fn new(target: TargetConfig, path: DataPath, rules: &[&str]) -> Self {
+        let rule = |(number, words): (usize, &&str)| {
+            fault::Rule::parse(&format!("r{number}"), words).unwrap()
+        };
+        let config = DeviceConfig {
+            data_path: path,
+            rules: rules.iter().enumerate().map(rule).collect(),
+            ..DeviceConfig::new(target)
+        };
+        let (failures, _failed) = mpsc::unbounded_channel();
+        let events = Arc::new(EventLog::new());
+        let offered = Features::probe().unwrap();
+        let device = Device::add(config, offered, events, failures).unwrap();
+        let disk = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(format!("/dev/ublkb{}", device.id()))
+            .unwrap();
+        Self {
+            device,
+            disk,
+            memory: vec![0; 3 * 4096],
+        }
+    }
+
+    /// Reads and writes; returns how many requests failed.
+    fn load(&mut self) -> u64 {
+        let start = self.memory.as_ptr().align_offset(4096);
+        let memory = &mut self.memory[start..start + 4096];
+        let mut failed = 0;
+        for number in 0..REQUESTS {
+            let offset = (number % 256) * 4096;
+            let result = match number % 2 {
+                0 => self.disk.write_all_at(memory, offset),
+                _ => self.disk.read_exact_at(memory, offset),
+            };
+            failed += u64::from(result.is_err());
+        }
+        self.disk.sync_data().unwrap();
+        failed
+    }
+
+    fn end(self) {
+        drop(self.disk);
+        self.device.delete().unwrap();
+    }
+}
+
+fn no_rule_touches(target: TargetConfig, path: DataPath, rules: &[&str]) {
+    let mut bench = Bench::new(target, path, rules);
+    bench.load();
+    let region = Region::new(ALLOCATOR);
+    let failed = bench.load();
+    let change = region.change();
+    assert_eq!(failed, 0);
+    assert_eq!(
+        (change.allocations, change.reallocations),
+        (0, 0),
+        "{change:?}"
+    );
+    bench.end();
+}
+
+/// Even a rule that fires allocates nothing: the error and its events live in memory made before.
+fn fault_fires() {
+    let mut bench = Bench::new(
+        ram_target(),
+        DataPath::Copy,
+        &["fail where op=read when every=3"],
+    );
+    bench.load();
+    let region = Region::new(ALLOCATOR);
+    let failed = bench.load();
+    let change = region.change();
+    assert!(failed > 50, "the rule fired {failed} times");
+    assert_eq!(
+        (change.allocations, change.reallocations),
+        (0, 0),
+        "{change:?}"
+    );
+    bench.end();
+}
+
+/// The count bites: one allocation on another thread while requests pass is seen.
+fn planted() {
+    let mut bench = Bench::new(ram_target(), DataPath::Copy, &[]);
+    bench.load();
+    let region = Region::new(ALLOCATOR);
+    let other = std::thread::spawn(|| vec![1_u8; 100].len());
+    bench.load();
+    assert_eq!(other.join().unwrap(), 100);
+    assert!(region.change().allocations > 0);
+    bench.end();
+}
