@@ -132,3 +132,61 @@ impl Parked {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ublk::{Op, RequestFlags};
+
+    fn wait(tag: u16, due_ns: u64, hold_id: Option<u64>, rule: &str) -> Wait {
+        let request = Request::new(tag, Op::Read, RequestFlags::empty(), 0, 8);
+        let rule = Arc::from(rule);
+        Wait {
+            request,
+            due_ns,
+            next: Next::Serve,
+            hold_id,
+            rule,
+            generation: 1,
+        }
+    }
+
+    fn tags(parked: &mut Parked, which: &Which) -> Vec<u16> {
+        std::iter::from_fn(|| parked.take_which(which))
+            .map(|wait| {
+                let tag = wait.request.tag();
+                wait.request.abandon();
+                tag
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_earliest_comes_first_and_the_table_knows_when() {
+        let mut parked = Parked::new(4);
+        assert_eq!(parked.next_due_ns(), None);
+        parked.park(wait(2, 300, None, "a"));
+        parked.park(wait(0, 100, None, "a"));
+        assert_eq!(parked.next_due_ns(), Some(100));
+        assert!(parked.take_due(99).is_none());
+        let first = parked.take_due(100).unwrap();
+        assert_eq!(first.request.tag(), 0);
+        first.request.abandon();
+        assert_eq!(parked.next_due_ns(), Some(300));
+        assert_eq!(tags(&mut parked, &Which::Everything), [2]);
+        assert!(parked.is_empty());
+        assert_eq!(parked.next_due_ns(), None);
+    }
+
+    #[test]
+    fn choices_take_what_they_name() {
+        let mut parked = Parked::new(8);
+        for (tag, hold_id, rule) in [(0, Some(7), "a"), (1, None, "a"), (2, Some(9), "b")] {
+            parked.park(wait(tag, 100, hold_id, rule));
+        }
+        assert_eq!(tags(&mut parked, &Which::Hold(8)), Vec::<u16>::new());
+        assert_eq!(tags(&mut parked, &Which::Rule("a".into())), [0]);
+        assert_eq!(tags(&mut parked, &Which::Held), [2]);
+        assert_eq!(tags(&mut parked, &Which::Everything), [1]);
+    }
+}

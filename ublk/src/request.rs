@@ -73,14 +73,29 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn from_descriptor(tag: u16, descriptor: &sys::ublksrv_io_desc) -> Self {
+    /// A request as the driver would describe it. The queue makes them; it is public so that whoever
+    /// serves requests can be tested without a kernel.
+    #[must_use]
+    pub fn new(tag: u16, op: Op, flags: RequestFlags, sector: u64, sectors: u32) -> Self {
         Self {
             tag,
-            op: Op::from_op_flags(descriptor.op_flags),
-            flags: RequestFlags::from_bits_truncate(descriptor.op_flags),
-            sector: descriptor.start_sector,
-            sectors: descriptor.nr_sectors,
+            op,
+            flags,
+            sector,
+            sectors,
         }
+    }
+
+    pub(crate) fn from_descriptor(tag: u16, descriptor: &sys::ublksrv_io_desc) -> Self {
+        let op = Op::from_op_flags(descriptor.op_flags);
+        let flags = RequestFlags::from_bits_truncate(descriptor.op_flags);
+        Self::new(
+            tag,
+            op,
+            flags,
+            descriptor.start_sector,
+            descriptor.nr_sectors,
+        )
     }
 
     /// The block layer's tag, unique among the requests of a queue.

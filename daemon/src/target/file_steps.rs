@@ -152,3 +152,113 @@ fn allocate(request: &Request, mode: i32) -> Step {
 fn is_fua(request: &Request) -> bool {
     request.flags().contains(RequestFlags::FUA)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Zeroing = Zeroing {
+        unmap: Some(PUNCH),
+        keep: Some(Keep::Range(ZERO_RANGE)),
+    };
+    const TMPFS: Zeroing = Zeroing {
+        unmap: Some(PUNCH),
+        keep: Some(Keep::PunchAndAllocate),
+    };
+
+    /// Walks a request through results and lists its steps.
+    fn walk(op: Op, flags: RequestFlags, zeroing: Zeroing, results: &[i32]) -> Vec<Step> {
+        let request = Request::new(0, op, flags, 8, 8);
+        let mut progress = Progress::default();
+        let mut steps = vec![start(&request, zeroing)];
+        for result in results {
+            steps.push(advance(&request, &mut progress, zeroing, *result));
+        }
+        request.abandon();
+        steps
+    }
+
+    fn write(at_bytes: u32, len_bytes: u32, durable: bool) -> Step {
+        let offset_bytes = 4096 + u64::from(at_bytes);
+        Step::Submit(BackingOp::Write {
+            offset_bytes,
+            at_bytes,
+            len_bytes,
+            durable,
+        })
+    }
+
+    fn fallocate(mode: i32) -> Step {
+        Step::Submit(BackingOp::Allocate {
+            mode,
+            offset_bytes: 4096,
+            len_bytes: 4096,
+        })
+    }
+
+    #[test]
+    fn a_short_write_goes_on_where_it_ended() {
+        let steps = walk(
+            Op::Write,
+            RequestFlags::FUA,
+            FILE,
+            &[512, -libc::EAGAIN, 3584],
+        );
+        let rest = write(512, 3584, true);
+        assert_eq!(steps, [write(0, 4096, true), rest, rest, Step::Done(4096)]);
+    }
+
+    #[test]
+    fn nothing_moved_is_an_error_in_both_directions() {
+        for op in [Op::Read, Op::Write] {
+            let steps = walk(op, RequestFlags::empty(), FILE, &[0]);
+            assert_eq!(steps[1], Step::Done(-libc::EIO));
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_backing_is_the_answer() {
+        let steps = walk(
+            Op::Read,
+            RequestFlags::empty(),
+            FILE,
+            &[512, -libc::ENODATA],
+        );
+        assert_eq!(steps[2], Step::Done(-libc::ENODATA));
+        let steps = walk(Op::Flush, RequestFlags::empty(), FILE, &[-libc::EIO]);
+        assert_eq!(
+            steps,
+            [Step::Submit(BackingOp::Sync), Step::Done(-libc::EIO)]
+        );
+    }
+
+    #[test]
+    fn write_zeroes_unmaps_only_where_it_may() {
+        let may = walk(Op::WriteZeroes, RequestFlags::empty(), FILE, &[0]);
+        assert_eq!(may, [fallocate(PUNCH), Step::Done(0)]);
+        let keep = walk(Op::WriteZeroes, RequestFlags::NOUNMAP, FILE, &[0]);
+        assert_eq!(keep, [fallocate(ZERO_RANGE), Step::Done(0)]);
+        let two_steps = walk(Op::WriteZeroes, RequestFlags::NOUNMAP, TMPFS, &[0, 0]);
+        let allocate = fallocate(libc::FALLOC_FL_KEEP_SIZE);
+        assert_eq!(two_steps, [fallocate(PUNCH), allocate, Step::Done(0)]);
+    }
+
+    #[test]
+    fn zeroes_with_fua_are_made_durable() {
+        let flags = RequestFlags::NOUNMAP | RequestFlags::FUA;
+        let steps = walk(Op::WriteZeroes, flags, TMPFS, &[0, 0, 0]);
+        assert_eq!(steps[2..], [Step::Submit(BackingOp::Sync), Step::Done(0)]);
+    }
+
+    #[test]
+    fn what_the_backing_cannot_do_is_refused() {
+        let none = Zeroing {
+            unmap: None,
+            keep: None,
+        };
+        for op in [Op::Discard, Op::WriteZeroes, Op::Other(13)] {
+            let steps = walk(op, RequestFlags::empty(), none, &[]);
+            assert_eq!(steps, [Step::Done(-libc::EOPNOTSUPP)]);
+        }
+    }
+}
