@@ -16,8 +16,8 @@ use crate::death::Cause;
 use crate::error::Error;
 use crate::machine::{Accelerator, Machine};
 use crate::monitor::{Limits, Signals};
+use crate::prepared::Prepared;
 use crate::progress::Progress;
-use crate::run::Prepared;
 
 /// A working KVM boots our guest in well under a second.
 const PROBE_LIMIT: Duration = Duration::from_secs(6);
@@ -90,6 +90,7 @@ fn probe(prepared: &Prepared, signals: &Signals) -> Result<bool, Error> {
             total: None,
             until_ready: true,
         },
+        talkative: false,
     };
     match attempt.run(
         &Sinks::new(io::sink(), io::sink()),

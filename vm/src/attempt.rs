@@ -15,8 +15,9 @@ use crate::error::{At, Error};
 use crate::machine::{Accelerator, Boot, Machine};
 use crate::monitor::{End, Limits, Monitor, Signals};
 use crate::plan::port;
+use crate::prepared::Prepared;
 use crate::progress::Progress;
-use crate::run::{Outcome, Prepared, outcome, read_log};
+use crate::run::{Outcome, outcome, read_log};
 use crate::sys;
 use crate::terminal::Terminal;
 
@@ -46,6 +47,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) copy_out: &'a [CopyOut],
     pub(crate) interactive: bool,
     pub(crate) limits: Limits,
+    /// Everything that the kernel says goes to the console, from the first moment on.
+    pub(crate) talkative: bool,
 }
 
 /// Our ends of the sockets, and QEMU's.
@@ -159,6 +162,7 @@ impl Attempt<'_> {
                 .zip(1..)
                 .map(|(name, n)| (name, wires.fd(n)))
                 .collect(),
+            talkative: self.talkative,
             terminal: wires.terminal.is_some().then(|| wires.fd(5)),
         };
         let mut command = Command::new(&self.prepared.qemu.path);

@@ -24,6 +24,9 @@ const MERGED: [(&str, &str); 5] = [
     ("lib64", "usr/lib64"),
 ];
 
+/// Directories on which the guest mounts file systems of the kernel: they hide what is packed there.
+const HIDDEN: [&str; 3] = ["dev", "proc", "sys"];
+
 /// Writes the archive of a guest's root file system.
 #[derive(Debug)]
 pub(crate) struct Initramfs {
@@ -73,7 +76,13 @@ impl Initramfs {
     }
 
     /// Adds a program and its libraries at the host's paths, and a link to it in /usr/bin.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or is where the guest would not see it.
     pub(crate) fn program(&mut self, program: &Program, cache: &Cache) -> Result<(), Error> {
+        for path in program.libraries.iter().chain([&program.path]) {
+            visible(path, path)?;
+        }
         self.host_file(&slim(&program.path, cache), &program.path)?;
         for library in &program.libraries {
             self.host_file(library, library)?;
@@ -97,7 +106,11 @@ impl Initramfs {
     }
 
     /// Adds a file or a directory of the host, with everything below it.
+    ///
+    /// # Errors
+    /// If something cannot be read, is no file, directory or link, or would be hidden in the guest.
     pub(crate) fn tree(&mut self, from: &Path, to: &Path) -> Result<(), Error> {
+        visible(from, to)?;
         let meta = fs::symlink_metadata(from).at("read", from)?;
         if meta.is_symlink() {
             let target = fs::read_link(from).at("read", from)?;
@@ -213,6 +226,21 @@ impl Initramfs {
     }
 }
 
+/// Refuses a place in the guest that is mounted over.
+fn visible(from: &Path, to: &Path) -> Result<(), Error> {
+    let hidden = inside(to);
+    match HIDDEN.iter().find(|dir| hidden.starts_with(dir)) {
+        None => Ok(()),
+        Some(dir) => Err(Error::contents(
+            from,
+            format!(
+                "the guest would not see it at {}: its own /{dir} is there",
+                to.display()
+            ),
+        )),
+    }
+}
+
 /// A guest's path relative to its root, with merged directories rewritten and `..` resolved.
 fn inside(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
@@ -295,6 +323,19 @@ mod tests {
             ("/lib", "lib"),
         ] {
             assert_eq!(inside(Path::new(path)), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_the_guest_would_not_see_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut archive = Initramfs::create().unwrap();
+        for place in ["/dev/shm/x", "/proc/x", "/a/../sys/x"] {
+            let error = archive.tree(file.path(), Path::new(place)).unwrap_err();
+            assert!(error.to_string().contains("would not see it"), "{error}");
+        }
+        for place in ["/tmp/x", "/run/x", "/devices"] {
+            archive.tree(file.path(), Path::new(place)).unwrap();
         }
     }
 

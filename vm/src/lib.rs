@@ -24,7 +24,7 @@
 //! # Layout
 //!
 //! - the kernel: [`spec`], [`kernel`], `cached`, `distribution`, `sources`, `apt`, `version`, `image`, `cache`
-//! - the root file system: `initramfs`, `program`, `modules`, `modinfo`, `slim`, `copy`, `compress`
+//! - the root file system: `prepared`, `initramfs`, `program`, `modules`, `modinfo`, `slim`, `copy`, `compress`
 //! - the machine: [`machine`], `qemu`, `accelerator`
 //! - the run: [`run`], `attempt`, `monitor`, `terminal`, [`death`], `lines`, `progress`
 //! - inside: [`guest`] (the init), [`plan`] (what it is told and what it answers)
@@ -49,6 +49,7 @@ mod modinfo;
 mod modules;
 mod monitor;
 pub mod plan;
+mod prepared;
 mod program;
 mod progress;
 mod qemu;

@@ -70,6 +70,8 @@ pub(crate) struct Boot<'a> {
     pub(crate) console: RawFd,
     /// The virtio ports by name.
     pub(crate) ports: Vec<(&'static str, RawFd)>,
+    /// Whether the console gets everything that the kernel says, or only what is grave.
+    pub(crate) talkative: bool,
     /// The interactive terminal, if there is one.
     pub(crate) terminal: Option<RawFd>,
 }
@@ -168,13 +170,12 @@ impl Machine {
 
     fn command_line(&self, boot: &Boot<'_>) -> String {
         // panic=-1 restarts at once, which -no-reboot turns into the end of QEMU.
-        let mut words = vec![
-            "console=ttyS0",
-            "loglevel=4",
-            "panic=-1",
-            "nokaslr",
-            "norandmaps",
-        ];
+        let mut words = vec!["console=ttyS0", "panic=-1", "nokaslr", "norandmaps"];
+        // Printing costs time under emulation. The early console speaks before there are drivers.
+        words.extend(match boot.talkative {
+            true => &["loglevel=8", "earlyprintk=serial,ttyS0"][..],
+            false => &["loglevel=4"],
+        });
         if !self.stock_command_line {
             words.extend(["mitigations=off", "cryptomgr.notests", "audit=0", "lsm="]);
             if boot.accelerator == Accelerator::Tcg {
@@ -217,6 +218,15 @@ mod tests {
     use std::path::PathBuf;
 
     fn arguments(machine: &Machine, accelerator: Accelerator, version: (u32, u32)) -> String {
+        arguments_of(machine, accelerator, version, false)
+    }
+
+    fn arguments_of(
+        machine: &Machine,
+        accelerator: Accelerator,
+        version: (u32, u32),
+        talkative: bool,
+    ) -> String {
         let qemu = Qemu {
             path: PathBuf::new(),
             version,
@@ -238,6 +248,7 @@ mod tests {
             memory_mib: 1024,
             console: 3,
             ports: vec![("control", 4)],
+            talkative,
             terminal: None,
         };
         let words = machine.arguments(&boot);
@@ -269,6 +280,16 @@ mod tests {
             text.contains("clock=vm") && text.contains("thread=single"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_talkative_boot_keeps_nothing_back() {
+        let text = arguments_of(&Machine::default(), Accelerator::Tcg, (7, 2), true);
+        assert!(
+            text.contains("loglevel=8") && text.contains("earlyprintk="),
+            "{text}"
+        );
+        assert!(!text.contains("loglevel=4"), "{text}");
     }
 
     #[test]

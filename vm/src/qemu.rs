@@ -1,5 +1,6 @@
 //! The emulator on this host.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,9 +17,10 @@ pub(crate) struct Qemu {
 }
 
 impl Qemu {
-    /// Finds `qemu-system-x86_64`.
+    /// Finds `$BVECD_QEMU`, a path or a name, or else `qemu-system-x86_64`.
     pub(crate) fn find() -> Result<Self, Error> {
-        let path = tool::require("qemu-system-x86_64", "qemu-system-x86")?;
+        let program = env::var("BVECD_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".into());
+        let path = tool::require(&program, "qemu-system-x86")?;
         let text = tool::output(Command::new(&path).arg("--version"))?;
         let text = String::from_utf8_lossy(&text);
         let version = parse_version(&text).ok_or_else(|| {

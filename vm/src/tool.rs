@@ -7,9 +7,12 @@ use std::process::{Command, Output, Stdio};
 
 use crate::error::Error;
 
-/// Finds a program on the search path, and in the system directories that an ordinary user's path
-/// leaves out.
+/// Finds a program by a path with a slash in it, or by its name on the search path and in the
+/// system directories that an ordinary user's path leaves out.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|file| is_executable(file));
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))

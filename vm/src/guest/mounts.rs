@@ -12,14 +12,17 @@ use super::Failure;
 /// Where, what, options.
 type Mount = (&'static str, &'static str, &'static str);
 
-/// Without these the guest is useless.
-const NEEDED: [Mount; 5] = [
+/// Without these the guest is useless. Nothing is mounted on /tmp and /run: that would hide what
+/// was packed there, and the root is a tmpfs as well (init_rootfs() in init/do_mounts.c).
+const NEEDED: [Mount; 3] = [
     ("/proc", "proc", ""),
     ("/sys", "sysfs", ""),
     ("/dev", "devtmpfs", "mode=0755"),
-    ("/tmp", "tmpfs", "mode=1777"),
-    ("/run", "tmpfs", "mode=0755"),
 ];
+
+/// How much of the memory files may take. A tmpfs may take half of it unless told, which is little
+/// for a root with the disks of a test in its /tmp.
+const ROOT_OPTIONS: &str = "size=80%";
 
 /// A kernel may lack these, or have them only once a module is loaded (configfs).
 const OPTIONAL: [Mount; 6] = [
@@ -57,6 +60,14 @@ pub(super) fn mount_optional() {
 /// Mounts what this init needs.
 pub(super) fn mount_needed() -> Result<(), Failure> {
     NEEDED.into_iter().try_for_each(mount_one)?;
+    // A ramfs, as the root of a kernel without tmpfs, knows no limit.
+    let _ = mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REMOUNT,
+        Some(ROOT_OPTIONS),
+    );
     for (link, target) in [
         ("/dev/fd", "/proc/self/fd"),
         ("/dev/stdin", "/proc/self/fd/0"),
