@@ -345,10 +345,10 @@ fn exchange(daemon: &Daemon, method: &str, path: &str, body: &str) -> (u16, Stri
 fn command_line() -> Outcome {
     let daemon = Daemon::start();
     let device = daemon.add_ram(1 << 20, DataPath::Copy);
-    let run = |words: &[&str]| {
+    let run_at = |socket: &std::path::Path, words: &[&str]| {
         let output = crate::programs::command("bvecctl")
             .arg("--socket")
-            .arg(daemon.socket())
+            .arg(socket)
             .args(words)
             .output()
             .unwrap();
@@ -374,14 +374,14 @@ fn command_line() -> Outcome {
         (&["hold", "release", "4711"], 2, "4711"),
     ];
     for (words, code, must_say) in kinds {
-        let (got, text) = run(words);
+        let (got, text) = run_at(&daemon.socket(), words);
         assert_eq!(got, Some(*code), "{words:?}: {text}");
         assert!(
             text.contains(must_say),
             "{words:?}: does not say `{must_say}`: {text}"
         );
     }
-    let (code, text) = run(&["--socket", "/none.sock", "dev", "list"]);
+    let (code, text) = run_at("/none.sock".as_ref(), &["dev", "list"]);
     assert_eq!(code, Some(5), "{text}");
     assert_eq!(daemon.ask(call::devices()).devices, [device]);
     daemon.stop();
