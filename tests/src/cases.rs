@@ -8,6 +8,7 @@ mod holds;
 mod integrity;
 mod lifecycle;
 mod queues;
+mod schemas;
 mod socket;
 mod trace;
 
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Case> {
         bad_input::CASES,
         socket::CASES,
         trace::CASES,
+        schemas::CASES,
     ]
     .into_iter()
     .flatten()
