@@ -45,12 +45,6 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    /// One that nobody raises.
-    #[cfg(test)]
-    pub(crate) fn never() -> Self {
-        Self(Arc::new(AtomicBool::new(false)))
-    }
-
     /// Whether a signal came.
     pub(crate) fn is_raised(&self) -> bool {
         self.0.load(Relaxed)
