@@ -3,6 +3,7 @@
 mod plan;
 mod threads;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::{DeviceConfig, EventKind};
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use ublk::{DataPathKind, DeviceInfo, Features, control};
 
 use crate::backing::BackingError;
+use crate::clock::now_ns;
 use crate::events::{Event, EventLog};
 use crate::holds::Holds;
 use crate::mailbox::{Command, LetGo, Outcome, Which};
@@ -47,6 +49,9 @@ pub enum DeviceError {
         /// What there is instead.
         reason: String,
     },
+    /// The daemon is on its way out.
+    #[error("the daemon is stopping and makes no more devices")]
+    Stopping,
     /// The system is out of something.
     #[error("{what}: {source}")]
     System {
@@ -96,6 +101,9 @@ pub struct Device {
     pub shared: Arc<DeviceShared>,
     /// Its queues.
     pub queues: Vec<Arc<QueueShared>>,
+    /// When it was added, on `CLOCK_MONOTONIC`.
+    pub added_ns: u64,
+    closing: AtomicBool,
     threads: Mutex<Option<Threads>>,
     rule_change: tokio::sync::Mutex<()>,
 }
@@ -147,6 +155,8 @@ impl Device {
             info,
             shared,
             queues,
+            added_ns: now_ns(),
+            closing: AtomicBool::new(false),
             threads: Mutex::new(Some(threads)),
             rule_change: tokio::sync::Mutex::new(()),
         })
@@ -156,6 +166,17 @@ impl Device {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.info.id
+    }
+
+    /// Takes no more rules: the device is about to go, and a hold would keep it.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the device is about to go.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// The geometry that rules are checked against.

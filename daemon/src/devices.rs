@@ -7,8 +7,8 @@ use api::DeviceConfig;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::sync::{RwLock, mpsc};
+use tokio::task::{JoinError, spawn_blocking};
 use ublk::{DeviceState, Features, control};
 
 use crate::device::{Device, DeviceError, Failure};
@@ -18,6 +18,8 @@ use crate::events::EventLog;
 #[derive(Debug)]
 pub struct Devices {
     by_id: Mutex<BTreeMap<u32, Arc<Device>>>,
+    /// Held, shared, while a device is being made; taken, exclusively and for good, at the end.
+    open: Arc<RwLock<()>>,
     /// The daemon's events.
     pub events: Arc<EventLog>,
     failures: mpsc::UnboundedSender<Failure>,
@@ -30,28 +32,33 @@ impl Devices {
         let (failures, failed) = mpsc::unbounded_channel();
         let devices = Self {
             by_id: Mutex::default(),
+            open: Arc::default(),
             events: Arc::new(EventLog::new()),
             failures,
         };
         (Arc::new(devices), failed)
     }
 
-    /// Makes a device.
+    /// Makes a device. It is made and listed even if the caller goes away meanwhile: a client that
+    /// disconnects must not leave a device that nobody knows of.
     ///
     /// # Errors
     /// [`DeviceError`]; then nothing is left of it.
-    pub async fn add(&self, config: DeviceConfig) -> Result<Arc<Device>, DeviceError> {
-        let events = Arc::clone(&self.events);
-        let failures = self.failures.clone();
-        let device = blocking(move || {
-            let offered = Features::probe()?;
-            Device::add(config, offered, events, failures)
+    pub async fn add(self: &Arc<Self>, config: DeviceConfig) -> Result<Arc<Device>, DeviceError> {
+        let Ok(open) = Arc::clone(&self.open).try_read_owned() else {
+            return Err(DeviceError::Stopping);
+        };
+        let devices = Arc::clone(self);
+        detached(async move {
+            let (events, failures) = (Arc::clone(&devices.events), devices.failures.clone());
+            let made = move || Device::add(config, Features::probe()?, events, failures);
+            let device = Arc::new(blocking(made).await?);
+            devices.lock().insert(device.id(), Arc::clone(&device));
+            tracing::info!(device = device.id(), data_path = ?device.data_path, "added");
+            drop(open);
+            Ok(device)
         })
-        .await?;
-        let device = Arc::new(device);
-        self.lock().insert(device.id(), Arc::clone(&device));
-        tracing::info!(device = device.id(), data_path = ?device.data_path, "added");
-        Ok(device)
+        .await
     }
 
     /// The device with this number.
@@ -66,24 +73,29 @@ impl Devices {
         self.lock().values().cloned().collect()
     }
 
-    /// Lets go whatever the device holds, then removes it. Returns how many requests were let go.
+    /// Lets go whatever the device holds, then removes it. Returns how many requests were let go. Goes on
+    /// even if the caller goes away meanwhile.
     ///
     /// # Errors
     /// The driver's; the device stays listed.
-    pub async fn delete(&self, device: Arc<Device>) -> Result<u64, DeviceError> {
-        let id = device.id();
-        let released = device.heal().await?;
-        let in_flight = in_flight(&device);
-        tracing::info!(
-            device = id,
-            in_flight,
-            "removing; waits until its requests are answered"
-        );
-        let subject = Arc::clone(&device);
-        blocking(move || subject.delete()).await?;
-        self.lock().remove(&id);
-        tracing::info!(device = id, "removed");
-        Ok(released)
+    pub async fn delete(self: &Arc<Self>, device: Arc<Device>) -> Result<u64, DeviceError> {
+        let devices = Arc::clone(self);
+        detached(async move {
+            let id = device.id();
+            device.close();
+            let released = device.heal().await?;
+            let in_flight = in_flight(&device);
+            tracing::info!(
+                device = id,
+                in_flight,
+                "removing, once its requests are answered"
+            );
+            blocking(move || device.delete()).await?;
+            devices.lock().remove(&id);
+            tracing::info!(device = id, "removed");
+            Ok(released)
+        })
+        .await
     }
 
     /// Removes what a dead server left behind under this number. Returns false if there is nothing, or if
@@ -110,11 +122,16 @@ impl Devices {
         .await
     }
 
-    /// Removes every device, the newest first, since it may be built on an older one. Goes on after an
-    /// error; returns how many could not be removed.
-    pub async fn delete_all(&self) -> usize {
+    /// Waits for devices that are being made, takes no more, and removes every device, the newest first,
+    /// since it may be built on an older one. Goes on after an error; returns how many could not be
+    /// removed.
+    pub async fn close(self: &Arc<Self>) -> usize {
+        // For good: no device may come after this.
+        std::mem::forget(Arc::clone(&self.open).write_owned().await);
+        let mut devices = self.all();
+        devices.sort_by_key(|device| std::cmp::Reverse(device.added_ns));
         let mut failed = 0;
-        for device in self.all().into_iter().rev() {
+        for device in devices {
             let id = device.id();
             if let Err(error) = self.delete(device).await {
                 tracing::error!(device = id, %error, "could not be removed");
@@ -148,15 +165,27 @@ fn in_flight(device: &Device) -> u64 {
         .sum()
 }
 
+/// Runs work to its end, whether or not the caller still waits.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, DeviceError>> + Send + 'static,
+) -> Result<T, DeviceError> {
+    tokio::spawn(work)
+        .await
+        .unwrap_or_else(|error| Err(lost(error)))
+}
+
 /// Runs work that waits for the kernel where the server does not wait for it.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DeviceError> + Send + 'static,
 ) -> Result<T, DeviceError> {
-    match spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(DeviceError::System {
-            what: "run a device command",
-            source: std::io::Error::other(error),
-        }),
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(lost(error)))
+}
+
+fn lost(error: JoinError) -> DeviceError {
+    DeviceError::System {
+        what: "run a device command",
+        source: std::io::Error::other(error),
     }
 }

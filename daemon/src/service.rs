@@ -54,7 +54,7 @@ pub async fn run(socket: &Path) -> Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!(signal, devices = devices.all().len(), "stopping");
     cleaner.abort();
-    let failed = devices.delete_all().await;
+    let failed = devices.close().await;
     if failed > 0 {
         bail!("{failed} devices could not be removed; see the messages above");
     }

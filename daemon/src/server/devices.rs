@@ -77,10 +77,10 @@ fn describe(device: &device::Device) -> Device {
         schema: SCHEMA,
         id: device.id(),
         path: format!("/dev/ublkb{}", device.id()),
-        state: if device.is_failed() {
-            DeviceState::Dead
-        } else {
-            DeviceState::Live
+        state: match (device.is_failed(), device.is_closing()) {
+            (true, _) => DeviceState::Dead,
+            (_, true) => DeviceState::Stopping,
+            _ => DeviceState::Live,
         },
         target: device.config.target.clone(),
         size_bytes: device.size_bytes,

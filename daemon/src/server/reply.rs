@@ -58,6 +58,7 @@ impl From<DeviceError> for Refusal {
             DeviceError::Unsupported { field, reason } => {
                 Problem::new(ProblemCode::Unsupported, reason).at(field)
             }
+            DeviceError::Stopping => Problem::new(ProblemCode::Conflict, text),
             DeviceError::System { .. } => Problem::new(ProblemCode::Internal, text),
         })
     }

@@ -30,6 +30,10 @@ pub(super) async fn list(Subject(device): Subject) -> Json<RuleList> {
 pub(super) async fn add(Subject(device): Subject, body: Bytes) -> Reply<RulesChanged> {
     let rule: Rule = read_body(&body)?;
     let change = device.change_rules(|mut rules| {
+        if device.is_closing() {
+            let detail = format!("device {} is being removed", device.id());
+            return Err(Refusal(Problem::new(ProblemCode::Conflict, detail)));
+        }
         if rules.iter().any(|other| other.name == rule.name) {
             return Err(Refusal(name_taken(&rule.name)));
         }

@@ -14,6 +14,10 @@ use crate::deadline::wait_for;
 use crate::outcome::{Case, Outcome, need_data_path};
 
 pub(crate) const CASES: &[Case] = &[
+    Case::new(
+        "lifecycle::clients_that_go_away_leave_no_device",
+        clients_go_away,
+    ),
     Case::new("lifecycle::a_hundred_devices_come_and_go", hundred).within(180),
     Case::new("lifecycle::several_devices_at_once", several),
     Case::new("lifecycle::sigterm_under_load_copy", || {
@@ -245,6 +249,29 @@ fn killed(path: DataPath) -> Outcome {
     next.ask(call::delete_device(device.id));
     assert_eq!(char_devices(), Vec::<String>::new());
     next.stop();
+    Outcome::Passed
+}
+
+/// Clients ask for devices and hang up at once; then the daemon is told to stop while it makes some.
+fn clients_go_away() -> Outcome {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    let mut daemon = Daemon::start();
+    let body = r#"{"target":{"ram":{"size_bytes":1048576}},"data_path":"copy"}"#;
+    for _ in 0..12 {
+        let mut stream = UnixStream::connect(daemon.socket()).unwrap();
+        let length = body.len();
+        let head =
+            format!("POST /v1/devices HTTP/1.1\r\nhost: b\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all((head + body).as_bytes()).unwrap();
+    }
+    wait_for("the first devices", || {
+        (daemon.ask(call::devices()).devices.len() >= 2).then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log());
+    assert_eq!(block_devices(), Vec::<String>::new(), "{}", daemon.log());
+    assert_eq!(char_devices(), Vec::<String>::new(), "{}", daemon.log());
     Outcome::Passed
 }
 
