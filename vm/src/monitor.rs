@@ -16,8 +16,9 @@ use crate::lines::{Lines, Tail};
 use crate::plan::Answer;
 use crate::progress::Progress;
 
-/// So many lines of the console are shown when the guest dies.
-const CONSOLE_LINES: usize = 40;
+/// So many lines of the console are shown when the guest dies: a panic with its trace, and what was
+/// said before it.
+const CONSOLE_LINES: usize = 100;
 
 /// A dying kernel still prints the trace that says why.
 const LAST_WORDS: Duration = Duration::from_millis(1500);

@@ -4,8 +4,10 @@
 //! `cargo xtask setup` is what installs it.
 
 mod ci;
+mod demo;
 mod process;
 mod setup;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -28,6 +30,10 @@ struct Arguments {
 enum Verb {
     /// Install what the other verbs need, or say what is missing.
     Setup,
+    /// Run every test: on this machine, and on real devices in a virtual machine.
+    Test(test::Arguments),
+    /// Show everything once, in a virtual machine, and leave a report in target/demo.
+    Demo(demo::Arguments),
     /// Format check, clippy, tidy and tests, as the continuous integration runs them.
     Ci,
     /// Check the invariants of the architecture.
@@ -37,12 +43,14 @@ enum Verb {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.verb {
-        Verb::Setup => setup::run(),
+        Verb::Setup => setup::run().map(|()| ExitCode::SUCCESS),
+        Verb::Test(arguments) => test::run(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Ci => ci::run(),
-        Verb::Tidy => tidy::run(),
+        Verb::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             process::say(format_args!("error: {error:#}"));
             ExitCode::from(exit_code(&error))

@@ -55,7 +55,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn words(command: &Command) -> String {
+/// A command as one would type it.
+pub(crate) fn words(command: &Command) -> String {
     let program = PathBuf::from(command.get_program());
     let program = program
         .file_name()

@@ -1,0 +1,11 @@
+//! What a user of `bvecctl vm run` sees of the guests that it boots: ends, files, interruptions.
+//!
+//! `cargo xtask test` builds bvecctl and runs these tests; `BVECD_TEST_KERNEL` names the kernel.
+
+#[cfg(test)]
+mod boots {
+    mod ends;
+    mod files;
+    mod guest;
+    mod interrupts;
+}

@@ -1,0 +1,136 @@
+//! `cargo xtask test`: every test that there is, and one line with what came of them.
+//!
+//! First the tests that need nothing but the compiler, then those that boot virtual machines, then in
+//! one virtual machine all that need a real ublk device.
+
+mod boots;
+mod devices;
+mod programs;
+mod reader;
+mod tally;
+mod units;
+
+use std::env;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use vm::Spec;
+
+use crate::setup;
+use tally::Tally;
+
+/// What is tested, and on what.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Arguments {
+    /// Also boot 50 times in a row, and run the device tests on kernels 7.2 and 6.12.
+    #[arg(long)]
+    full: bool,
+    /// The kernel of the virtual machines: newest, a version such as 6.12, suite:NAME, or a path.
+    #[arg(long, value_name = "SPEC", default_value = "newest")]
+    kernel: Spec,
+    /// Run only the tests whose names contain one of these.
+    filter: Vec<String>,
+}
+
+/// The kernels that `--full` adds: the oldest that is supported, and one in between.
+const MORE_KERNELS: [&str; 2] = ["7.2", "6.12"];
+
+/// The test programs with `test = false`: a plain `cargo test` leaves them out.
+pub(crate) const SPECIAL_PROGRAMS: [&str; 2] = [boots::PROGRAM, programs::NO_ALLOCATION];
+
+/// Runs the tests; the last line on standard output is the sum.
+///
+/// # Errors
+/// If something does not compile, or no virtual machine can be made.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure()?;
+    let filter = &arguments.filter;
+    let mut tally = units::run(filter)?;
+    let programs = programs::build()?;
+    tally += boots::run(&arguments.kernel, filter)?;
+    let mut kernels = vec![arguments.kernel.clone()];
+    if arguments.full {
+        tally += boots::in_a_row()?;
+        for text in MORE_KERNELS {
+            let spec: Spec = text.parse()?;
+            if spec != arguments.kernel {
+                kernels.push(spec);
+            }
+        }
+    }
+    for kernel in &kernels {
+        tally += devices::run(kernel, &programs, filter)?;
+    }
+    Ok(report(&tally, filter, is_ci()))
+}
+
+/// Says what came of everything.
+fn report(tally: &Tally, filter: &[String], ci: bool) -> ExitCode {
+    let mut lines = tally.details();
+    let nothing = !filter.is_empty() && tally.is_empty();
+    if nothing {
+        lines.push(format!("no test has a name with {}", filter.join(" or ")));
+    }
+    let skipped_in_ci = ci && tally.skipped() > 0;
+    if skipped_in_ci {
+        lines.push("CI is set: a skipped test fails the run".into());
+    }
+    lines.push(tally.summary());
+    // Nobody can be told about a standard output that is closed; the exit code stays.
+    let _ = writeln!(stdout(), "\n{}", lines.join("\n"));
+    if tally.failed() > 0 || nothing || skipped_in_ci {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Says whether this is a continuous integration: nearly all of them set `CI=true`.
+fn is_ci() -> bool {
+    env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reader::{Format, Reader};
+    use super::*;
+
+    fn tally(lines: &str) -> Tally {
+        let mut reader = Reader::new("t", Format::Suite, 1);
+        for line in lines.lines() {
+            reader.take(line);
+        }
+        reader.finish()
+    }
+
+    fn succeeds(tally: &Tally, filter: &[&str], ci: bool) -> bool {
+        let filter: Vec<_> = filter.iter().map(|&word| word.to_owned()).collect();
+        report(tally, &filter, ci) == ExitCode::SUCCESS
+    }
+
+    #[test]
+    fn a_failure_fails_the_run() {
+        assert!(succeeds(&tally("3 passed, 0 failed, 0 skipped"), &[], true));
+        assert!(!succeeds(
+            &tally("3 passed, 1 failed, 0 skipped"),
+            &[],
+            false
+        ));
+    }
+
+    #[test]
+    fn a_skip_fails_the_run_in_ci_only() {
+        let skipped = tally("skipped         a::b: no fio\n3 passed, 0 failed, 1 skipped");
+        assert!(succeeds(&skipped, &[], false));
+        assert!(!succeeds(&skipped, &[], true));
+    }
+
+    #[test]
+    fn a_filter_that_fits_nothing_fails_the_run() {
+        let none = tally("0 passed, 0 failed, 0 skipped");
+        assert!(succeeds(&none, &[], true));
+        assert!(!succeeds(&none, &["typo"], false));
+    }
+}

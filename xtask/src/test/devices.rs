@@ -1,0 +1,155 @@
+//! The tests on real devices: one virtual machine runs them all.
+
+use std::io::{self, Write, stdout};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use vm::{Cause, Error, Machine, Spec, Vm};
+
+use super::programs::Programs;
+use super::reader::{Format, Reader};
+use super::tally::Tally;
+
+/// The driver lowers the number of queues to that of the CPUs, and some tests want four.
+const CPUS: u32 = 4;
+
+/// The suite takes about a minute under emulation on an idle machine.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// Runs the test programs one after the other; the filter follows as `"$@"`. Each reports its own
+/// result, and one that fails keeps none of the others from running.
+const SCRIPT: &str = "for program in $PROGRAMS; do $program; done; bvecd-suite \"$@\"";
+
+/// Runs every test on devices on this kernel.
+///
+/// # Errors
+/// If the virtual machine cannot be made. One that dies is a failed test.
+pub(super) fn run(kernel: &Spec, programs: &Programs, filter: &[String]) -> Result<Tally> {
+    let place = format!("kernel {kernel}");
+    let names: Vec<_> = programs
+        .tests
+        .iter()
+        .filter(|path| filter.is_empty() || filter.iter().any(|word| name_of(path).contains(word)))
+        .map(|path| name_of(path))
+        .collect();
+    let reader = Reader::new(place, Format::Suite, names.len() + 1);
+    let reader = Arc::new(Mutex::new(reader));
+    let output = Watched {
+        reader: Arc::clone(&reader),
+        partial: Vec::new(),
+    };
+    let vm = guest(kernel, programs, &names, filter);
+    let result = vm.run_into(output, io::stderr());
+    let reader = std::mem::replace(
+        &mut *reader.lock().unwrap_or_else(PoisonError::into_inner),
+        Reader::new("", Format::Suite, 0),
+    );
+    let position = reader.position();
+    let mut tally = reader.finish();
+    match result {
+        Ok(outcome) if outcome.exit_code != 0 && tally.failed() == 0 => {
+            let code = outcome.exit_code;
+            tally.fail(format!(
+                "the suite ended with exit code {code} ({position})"
+            ));
+        }
+        Ok(_) => {}
+        Err(Error::Death(death)) if !matches!(death.cause, Cause::Interrupted { .. }) => {
+            crate::process::say(format_args!("failed to {death}"));
+            tally.fail(format!("the guest died ({position})"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(tally)
+}
+
+fn guest(kernel: &Spec, programs: &Programs, names: &[String], filter: &[String]) -> Vm {
+    let mut command = vec!["sh".to_owned(), "-c".into(), SCRIPT.into(), "sh".into()];
+    command.extend_from_slice(filter);
+    let found = ["fio", "strace"].map(PathBuf::from);
+    Vm {
+        kernel: kernel.clone(),
+        machine: Machine {
+            cpus: CPUS,
+            ..Machine::default()
+        },
+        env: vec![("PROGRAMS".into(), names.join(" "))],
+        programs: [&programs.tools[..], &programs.tests, &found].concat(),
+        modules: vec!["ublk_drv".into(), "loop".into(), "null_blk".into()],
+        timeout: Some(LIMIT),
+        ..Vm::new(command)
+    }
+}
+
+fn name_of(path: &std::path::Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Passes the guest's output on, and counts on the way.
+struct Watched {
+    reader: Arc<Mutex<Reader>>,
+    partial: Vec<u8>,
+}
+
+impl Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            let text = String::from_utf8_lossy(&line);
+            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            if reader.take(text.trim_end_matches('\n')) {
+                stdout().write_all(&line)?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stdout().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_however_they_are_cut() {
+        let reader = Arc::new(Mutex::new(Reader::new("x", Format::Suite, 1)));
+        let mut watched = Watched {
+            reader: Arc::clone(&reader),
+            partial: Vec::new(),
+        };
+        for part in [
+            "not applicable  a::b: wh",
+            "y\n1 pas",
+            "sed, 0 failed, 0 skipped\n",
+        ] {
+            watched.write_all(part.as_bytes()).unwrap();
+        }
+        drop(watched);
+        let reader = Arc::into_inner(reader).unwrap().into_inner().unwrap();
+        let tally = reader.finish();
+        assert_eq!(tally.summary(), "1 passed, 0 failed, 0 skipped");
+        assert_eq!(tally.details()[..2], ["not applicable: x: why", "    a::b"]);
+    }
+
+    #[test]
+    fn the_guest_gets_the_filter_and_only_the_programs_it_fits() {
+        let programs = Programs {
+            tools: vec!["/t/bvecd".into()],
+            tests: vec!["/t/deps/no_allocation-1".into()],
+        };
+        let vm = guest(&Spec::Newest, &programs, &[], &["holds".to_owned()]);
+        assert_eq!(vm.command.last().map(String::as_str), Some("holds"));
+        assert_eq!(vm.env, [("PROGRAMS".to_owned(), String::new())]);
+        assert_eq!(vm.machine.cpus, 4);
+        assert!(vm.programs.contains(&"/t/deps/no_allocation-1".into()));
+    }
+}
