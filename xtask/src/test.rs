@@ -63,11 +63,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for kernel in &kernels {
         tally += devices::run(kernel, &programs, filter)?;
     }
-    Ok(report(&tally, filter, is_ci()))
+    let (lines, code) = report(&tally, filter, is_ci());
+    // Nobody can be told about a standard output that is closed; the exit code stays.
+    let _ = writeln!(stdout(), "\n{}", lines.join("\n"));
+    Ok(code)
 }
 
-/// Says what came of everything.
-fn report(tally: &Tally, filter: &[String], ci: bool) -> ExitCode {
+/// What came of everything: the last lines, and the exit code.
+fn report(tally: &Tally, filter: &[String], ci: bool) -> (Vec<String>, ExitCode) {
     let mut lines = tally.details();
     let nothing = !filter.is_empty() && tally.is_empty();
     if nothing {
@@ -78,13 +81,13 @@ fn report(tally: &Tally, filter: &[String], ci: bool) -> ExitCode {
         lines.push("CI is set: a skipped test fails the run".into());
     }
     lines.push(tally.summary());
-    // Nobody can be told about a standard output that is closed; the exit code stays.
-    let _ = writeln!(stdout(), "\n{}", lines.join("\n"));
-    if tally.failed() > 0 || nothing || skipped_in_ci {
+    let bad = tally.failed() > 0 || nothing || skipped_in_ci;
+    let code = if bad {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
-    }
+    };
+    (lines, code)
 }
 
 /// Says whether this is a continuous integration: nearly all of them set `CI=true`.
@@ -107,7 +110,9 @@ mod tests {
 
     fn succeeds(tally: &Tally, filter: &[&str], ci: bool) -> bool {
         let filter: Vec<_> = filter.iter().map(|&word| word.to_owned()).collect();
-        report(tally, &filter, ci) == ExitCode::SUCCESS
+        let (lines, code) = report(tally, &filter, ci);
+        assert_eq!(lines.last(), Some(&tally.summary()));
+        code == ExitCode::SUCCESS
     }
 
     #[test]
