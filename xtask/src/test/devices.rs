@@ -39,6 +39,7 @@ pub(super) fn run(kernel: &Spec, programs: &Programs, filter: &[String]) -> Resu
     let output = Watched {
         reader: Arc::clone(&reader),
         partial: Vec::new(),
+        to: stdout(),
     };
     let vm = guest(kernel, programs, &names, filter);
     let result = vm.run_into(output, io::stderr());
@@ -91,12 +92,13 @@ fn name_of(path: &std::path::Path) -> String {
 }
 
 /// Passes the guest's output on, and counts on the way.
-struct Watched {
+struct Watched<W> {
     reader: Arc<Mutex<Reader>>,
     partial: Vec<u8>,
+    to: W,
 }
 
-impl Write for Watched {
+impl<W: Write> Write for Watched<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.partial.extend_from_slice(bytes);
         while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
@@ -104,14 +106,14 @@ impl Write for Watched {
             let text = String::from_utf8_lossy(&line);
             let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
             if reader.take(text.trim_end_matches('\n')) {
-                stdout().write_all(&line)?;
+                self.to.write_all(&line)?;
             }
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        stdout().flush()
+        self.to.flush()
     }
 }
 
@@ -125,6 +127,7 @@ mod tests {
         let mut watched = Watched {
             reader: Arc::clone(&reader),
             partial: Vec::new(),
+            to: io::sink(),
         };
         for part in [
             "not applicable  a::b: wh",
