@@ -11,6 +11,9 @@ use api::fault::WordsError;
 use bench::BenchError;
 use lab::LabError;
 
+/// The code after Ctrl-C, as shells say it.
+const INTERRUPTED: u8 = 130;
+
 /// The end of a command that ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -67,7 +70,7 @@ impl Failure {
             Self::Input(_) | Self::Words { .. } => 2,
             Self::NotMet(_) => 3,
             Self::Missing(_) => 4,
-            Self::Interrupted => 130,
+            Self::Interrupted => INTERRUPTED,
         }
     }
 }
@@ -75,10 +78,14 @@ impl Failure {
 /// Says why the command failed, and gives its exit code.
 pub(crate) fn report(error: &Error) -> ExitCode {
     let code = code_of(error);
-    if code != 0 {
-        // Nobody can be told about a standard error that is closed.
-        let _ = writeln!(stderr(), "{}", message(error));
-    }
+    let message = match code {
+        0 => return ExitCode::SUCCESS,
+        // What was going on at that moment is no news.
+        INTERRUPTED => "bvecctl: interrupted".to_owned(),
+        _ => message(error),
+    };
+    // Nobody can be told about a standard error that is closed.
+    let _ = writeln!(stderr(), "{message}");
     ExitCode::from(code)
 }
 
@@ -138,7 +145,7 @@ fn code_of_bench(error: &BenchError) -> u8 {
         | BenchError::TimedOut { .. }
         | BenchError::Stuck { .. }
         | BenchError::NotVerified { .. } => 1,
-        BenchError::Interrupted => 130,
+        BenchError::Interrupted => INTERRUPTED,
         _ if error.is_missing_requirement() => 4,
         _ => 125,
     }

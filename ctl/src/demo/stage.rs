@@ -249,15 +249,18 @@ impl Daemon {
         }
     }
 
-    /// The last line of its log.
+    /// What it said last.
     fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        log.lines()
-            .last()
-            .unwrap_or("it said nothing")
-            .trim()
-            .to_owned()
+        last_words(&log).to_owned()
     }
+}
+
+/// The last line of a log, without the time and the level that stand before a failure.
+fn last_words(log: &str) -> &str {
+    let line = log.lines().last().unwrap_or("it said nothing").trim();
+    line.split_once(": failed to ")
+        .map_or(line, |(_, what)| what)
 }
 
 impl Drop for Daemon {
@@ -284,4 +287,18 @@ fn program() -> Result<PathBuf> {
         );
         Failure::Missing(message).into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_told_by_its_end() {
+        let log = "2026-11-23T16:50:25Z  INFO bvecd: x\n\
+                   2026-11-23T16:50:26Z ERROR bvecd: failed to open /dev/ublk-control: why\n";
+        assert_eq!(last_words(log), "open /dev/ublk-control: why");
+        assert_eq!(last_words("panicked\n"), "panicked");
+        assert_eq!(last_words(""), "it said nothing");
+    }
 }
