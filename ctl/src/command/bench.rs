@@ -31,8 +31,10 @@ pub(crate) enum Command {
     /// Run jobs on a device; source and verify jobs overwrite it.
     #[command(after_help = "\
 Columns: pins/IO are the pins that the client's request takes, +daemon those that bvecd's own I/O
-adds, left those not given back; CPU is that of fio and bvecd, an I/O. Ends with 1 when a job has
-errors, leaves pins, or does no I/O. Counting pins needs root and a quiet machine.
+adds, left those not given back; CPU is that of fio and bvecd, an I/O. The kernel does not count
+whose pins they are: where the backing is opened with O_DIRECT, pins/IO is the kernel's rule and
++daemon what was counted beyond it. Ends with 1 when a job has errors, leaves pins, or does no I/O.
+Counting pins needs root and a quiet machine.
 
 Examples:
   bvecctl bench run rand-destination-4k-qd1

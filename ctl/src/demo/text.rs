@@ -18,7 +18,8 @@ Above, bvecd reads and writes its backing through the page cache and pins nothin
 the client's, one a page of its request, and none where its buffers are registered beforehand.
 Below, the backing is opened with O_DIRECT, so that bvecd's own I/O pins, too: where bytes go
 through its memory (copy, user-copy) it pins that memory; with auto-zero-copy it hands on the
-client's pages, which are pinned already.";
+client's pages, which are pinned already. The kernel does not count whose pins they are: in the
+tables below, pins/IO is its rule for the client, and +daemon what was counted beyond that.";
 
 /// What is about to be shown, and where.
 pub(super) fn beginning(machine: &Machine, features: &Features) -> String {

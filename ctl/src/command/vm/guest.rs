@@ -13,8 +13,9 @@ use crate::units::Size;
 /// Programs that the guest gets if they are on this machine.
 const WELCOME: [&str; 2] = ["fio", "strace"];
 
-/// Modules that the guest loads if the kernel has them, beside ublk_drv.
-const MODULES: [&str; 1] = ["loop"];
+/// Modules that the guest loads if the kernel has them, beside ublk_drv: other block devices to compare
+/// with and to back ours, and a file system.
+const MODULES: [&str; 4] = ["loop", "null_blk", "brd", "ext4"];
 
 /// What the guest is made of.
 #[derive(Debug, Args)]
@@ -43,7 +44,7 @@ pub(crate) struct Guest {
     /// Put a program with its libraries into the guest, by path or name; may be given often.
     #[arg(long, value_name = "PROGRAM")]
     program: Vec<PathBuf>,
-    /// Load a module of the kernel, such as null_blk or ext4; may be given often.
+    /// Load a module of the kernel beside ublk_drv, loop, null_blk, brd and ext4; may be given often.
     #[arg(long, value_name = "NAME")]
     module: Vec<String>,
     /// Say nothing about fetching, building and booting.
@@ -142,10 +143,10 @@ mod tests {
 
     #[test]
     fn flags_become_the_machine() {
-        let vm = guest("--kernel 7.2 --cpus 4 --memory 2G --module null_blk --quiet").unwrap();
+        let vm = guest("--kernel 7.2 --cpus 4 --memory 2G --module xfs --quiet").unwrap();
         assert_eq!(vm.kernel, Spec::Version("7.2".to_owned()));
         assert_eq!((vm.machine.cpus, vm.machine.memory_mib), (4, Some(2048)));
-        assert_eq!(vm.modules, ["null_blk"]);
+        assert_eq!(vm.modules, ["xfs"]);
         assert!(vm.quiet && vm.optional_modules.contains(&"ublk_drv".to_owned()));
         assert_eq!(guest("--count-instructions").unwrap().machine.cpus, 1);
     }
