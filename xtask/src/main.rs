@@ -4,7 +4,9 @@
 //! `cargo xtask setup` is what installs it.
 
 mod ci;
+mod cost;
 mod demo;
+mod peers;
 mod process;
 mod setup;
 mod test;
@@ -34,6 +36,10 @@ enum Verb {
     Test(test::Arguments),
     /// Show everything once, in a virtual machine, and leave a report in target/demo.
     Demo(demo::Arguments),
+    /// Count what a request to bvecd costs, in guest instructions.
+    Cost(cost::Arguments),
+    /// Count what a request costs on bvecd, on rublk and on the kernel's own drivers.
+    BenchPeers(cost::Arguments),
     /// Format check, clippy, tidy and tests, as the continuous integration runs them.
     Ci,
     /// Check the invariants of the architecture.
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run().map(|()| ExitCode::SUCCESS),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Cost(arguments) => cost::run(&arguments),
+        Verb::BenchPeers(arguments) => peers::run(&arguments),
         Verb::Ci => ci::run(),
         Verb::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };

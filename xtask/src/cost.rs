@@ -1,0 +1,101 @@
+//! `cargo xtask cost`: how many guest instructions a request to bvecd costs, from the client's system
+//! call to its completion. A count, not a time: it repeats to three digits on any machine
+//! (docs/benchmarks.md).
+
+mod guest;
+mod jobs;
+mod rows;
+
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use vm::Spec;
+
+use crate::process::say;
+use crate::setup;
+pub(crate) use rows::{Report, Row};
+
+/// How much is counted, and where.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Arguments {
+    /// The kernel of the virtual machine: newest, a version such as 7.2, suite:NAME, or a path.
+    #[arg(long, value_name = "SPEC", default_value = "newest")]
+    kernel: Spec,
+    /// How often everything runs.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Requests a run; fio's clock of a millisecond is 1000000 instructions among them all.
+    #[arg(long, value_name = "N", default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(1000..=1_000_000))]
+    ios: u64,
+    /// Put all programs in one group of the scheduler, instead of each session in its own.
+    #[arg(long)]
+    without_autogroup: bool,
+}
+
+/// Counts for bvecd alone, and leaves `target/cost/result.json`.
+///
+/// # Errors
+/// If something needed is missing or does not compile, or the virtual machine or a run in it fails.
+/// No number is an error.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure()?;
+    let report = measure(arguments, None, "cost")?;
+    print(&table(&report.results));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Counts, and leaves `result.json` in a directory of cargo's.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn measure(
+    arguments: &Arguments,
+    rublk: Option<&Path>,
+    directory: &str,
+) -> Result<Report> {
+    let report = guest::count(arguments, rublk)?;
+    let directory = guest::target().join(directory);
+    let file = directory.join("result.json");
+    let json = serde_json::to_string_pretty(&report)?;
+    fs::create_dir_all(&directory)
+        .and_then(|()| fs::write(&file, json + "\n"))
+        .with_context(|| format!("failed to write {}", file.display()))?;
+    say(format_args!("the result: {}", file.display()));
+    Ok(report)
+}
+
+/// Prints a result.
+pub(crate) fn print(text: &str) {
+    // Nobody can be told about a standard output that is closed; the file is there.
+    let _ = write!(stdout(), "\n{text}");
+}
+
+fn table(rows: &[Row]) -> String {
+    rows.iter().fold(
+        format!(
+            "{:6} {:15} {:26} instructions per I/O\n",
+            "target", "data path", "job"
+        ),
+        |text, row| {
+            let (target, path, job) = (&row.target, row.path(), &row.job);
+            text + &format!("{target:6} {path:15} {job:26} {:20.0}\n", row.median)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_in_the_table() {
+        let row = |path| Row::new("bvecd", "null", path, &jobs::JOBS[0], vec![22_900.0]);
+        let text = table(&[row("copy"), row("auto-zero-copy")]);
+        assert_eq!(text.lines().count(), 3);
+        assert!(text.contains("auto-zero-copy") && text.contains("22900"));
+    }
+}

@@ -1,0 +1,131 @@
+//! The virtual machine that counts: one CPU under `-icount`, and a script that runs everything.
+
+use std::env;
+use std::io::{self, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vm::{CopyIn, CopyOut, Machine, Vm};
+
+use super::Arguments;
+use super::jobs::JOBS;
+use super::rows::Report;
+use crate::process::{self, cargo, root};
+
+/// What the guest runs.
+const SCRIPT: &str = include_str!("guest.sh");
+/// Where the guest leaves its results.
+const RESULTS: &str = "/root/results";
+/// Two backing files of 64 MiB lie in the guest's memory beside the programs.
+const MEMORY_MIB: u64 = 1536;
+/// Three rounds take about ten minutes on a machine that does something else as well. This is for
+/// guests that hang, and never a verdict about speed.
+const LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// Counts, in one boot: bvecd alone, or between its peers if there is a rublk.
+///
+/// # Errors
+/// If something does not compile, the virtual machine fails, or a run in it does.
+pub(super) fn count(arguments: &Arguments, rublk: Option<&Path>) -> Result<Report> {
+    let mut programs = build()?;
+    programs.push("fio".into());
+    programs.extend(rublk.map(Path::to_path_buf));
+    let results = tempfile::tempdir().context("failed to make a temporary directory")?;
+    let vm = guest(arguments, programs, rublk.is_some(), results.path());
+    let outcome = vm.run_into(stdout(), io::stderr())?;
+    ensure!(
+        outcome.exit_code == 0,
+        "the runs in the guest ended with exit code {}",
+        outcome.exit_code
+    );
+    let name = Path::new(RESULTS).file_name().unwrap_or_default();
+    Report::read(
+        &results.path().join(name),
+        outcome.kernel,
+        arguments.rounds,
+        arguments.ios,
+    )
+}
+
+/// Builds the programs as they are shipped. The guest's init is looked for beside this program, so
+/// it is built as this program is.
+fn build() -> Result<Vec<PathBuf>> {
+    process::run(&mut cargo(&["build", "--package", "vm", "--bins"]))?;
+    let release = ["build", "--release", "--bins"];
+    process::run(cargo(&release).args(["--package", "daemon", "--package", "ctl"]))?;
+    let built = target().join("release");
+    Ok(["bvecd", "bvecctl"].map(|name| built.join(name)).to_vec())
+}
+
+/// Cargo's directory, which is not among the variables that it sets for us.
+pub(super) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &Path) -> Vm {
+    let flag = |on: bool| u8::from(on).to_string();
+    let jobs: Vec<_> = JOBS.iter().map(|job| job.name).collect();
+    let modules: &[&str] = if peers {
+        &["ublk_drv", "loop", "null_blk"]
+    } else {
+        &["ublk_drv"]
+    };
+    Vm {
+        kernel: arguments.kernel.clone(),
+        machine: Machine {
+            cpus: 1,
+            memory_mib: Some(MEMORY_MIB),
+            count_instructions: true,
+            ..Machine::default()
+        },
+        env: [
+            ("ROUNDS", arguments.rounds.to_string()),
+            ("IOS", arguments.ios.to_string()),
+            ("JOBS", jobs.join(" ")),
+            ("PEERS", flag(peers)),
+            ("AUTOGROUP", flag(!arguments.without_autogroup)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec(),
+        programs,
+        modules: modules.iter().map(|&name| name.to_owned()).collect(),
+        copy_in: vec![CopyIn {
+            host: root().join("fio-jobs"),
+            guest: "/root/fio-jobs".into(),
+        }],
+        copy_out: vec![CopyOut {
+            guest: RESULTS.into(),
+            dir: results.to_path_buf(),
+        }],
+        timeout: Some(LIMIT),
+        ..Vm::new(["sh", "-c", SCRIPT])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guest_counts_instructions_and_hears_what_to_do() {
+        let arguments = Arguments {
+            rounds: 5,
+            ios: 1000,
+            without_autogroup: true,
+            ..Arguments::default()
+        };
+        let vm = guest(&arguments, vec!["fio".into()], true, Path::new("/tmp"));
+        assert!(vm.machine.count_instructions && vm.machine.cpus == 1);
+        for (name, value) in [
+            ("ROUNDS", "5"),
+            ("IOS", "1000"),
+            ("PEERS", "1"),
+            ("AUTOGROUP", "0"),
+        ] {
+            let pair = (name.to_owned(), value.to_owned());
+            assert!(vm.env.contains(&pair), "{name}");
+        }
+        assert!(vm.modules.contains(&"null_blk".to_owned()));
+    }
+}
