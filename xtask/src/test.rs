@@ -47,8 +47,8 @@ pub(crate) const SPECIAL_PROGRAMS: [&str; 2] = [boots::PROGRAM, programs::NO_ALL
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure()?;
     let filter = &arguments.filter;
-    let mut tally = units::run(filter)?;
     let programs = programs::build()?;
+    let mut tally = units::run(filter)?;
     tally += boots::run(&arguments.kernel, filter)?;
     let mut kernels = vec![arguments.kernel.clone()];
     if arguments.full {

@@ -1,4 +1,4 @@
-//! The programs that run in the guest, built as the tests are, so that nothing is compiled twice.
+//! Everything that is compiled for the tests, at once, and the programs among it that the guest gets.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -20,12 +20,13 @@ pub(super) struct Programs {
     pub(super) tests: Vec<PathBuf>,
 }
 
-/// Builds them.
+/// Builds the tests and the programs. Together, because alone the programs would get dependencies
+/// without the features that only tests ask for, and these would be compiled once more.
 ///
 /// # Errors
-/// If they do not compile.
+/// If something does not compile.
 pub(super) fn build() -> Result<Programs> {
-    process::run(&mut cargo(&["build", "--workspace", "--bins"]))?;
+    process::run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     let mut command = cargo(&[
         "test",
         "--workspace",

@@ -12,9 +12,8 @@ use crate::process::{self, cargo, say};
 /// Runs the unit, integration and documentation tests of the whole workspace.
 ///
 /// # Errors
-/// If something does not compile.
+/// If cargo cannot be started.
 pub(super) fn run(filter: &[String]) -> Result<Tally> {
-    process::run(&mut cargo(&["test", "--workspace", "--no-run"]))?;
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
     command.args(filter);
     under_harness("unit tests", &mut command)
