@@ -60,7 +60,11 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            process::say(format_args!("error: {error:#}"));
+            match error.downcast_ref::<vm::Error>() {
+                // Its messages are fragments that say where and why by themselves.
+                Some(error) => process::say(format_args!("error: failed to {error}")),
+                None => process::say(format_args!("error: {error:#}")),
+            }
             ExitCode::from(exit_code(&error))
         }
     }

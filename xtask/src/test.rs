@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use vm::Spec;
+use vm::{Cache, Kernel, Progress, Spec};
 
 use crate::setup;
 use tally::Tally;
@@ -24,7 +24,7 @@ use tally::Tally;
 /// What is tested, and on what.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Arguments {
-    /// Also boot 50 times in a row, and run the device tests on kernels 7.2 and 6.12.
+    /// Also boot 50 times in a row, and run the device tests on the newest kernel, 7.2 and 6.12.
     #[arg(long)]
     full: bool,
     /// The kernel of the virtual machines: newest, a version such as 6.12, suite:NAME, or a path.
@@ -34,8 +34,8 @@ pub(crate) struct Arguments {
     filter: Vec<String>,
 }
 
-/// The kernels that `--full` adds: the oldest that is supported, and one in between.
-const MORE_KERNELS: [&str; 2] = ["7.2", "6.12"];
+/// The kernels of `--full`: the newest there is, the oldest that is supported, one in between.
+const ALL_KERNELS: [&str; 3] = ["newest", "7.2", "6.12"];
 
 /// The test programs with `test = false`: a plain `cargo test` leaves them out.
 pub(crate) const SPECIAL_PROGRAMS: [&str; 2] = [boots::PROGRAM, programs::NO_ALLOCATION];
@@ -43,22 +43,21 @@ pub(crate) const SPECIAL_PROGRAMS: [&str; 2] = [boots::PROGRAM, programs::NO_ALL
 /// Runs the tests; the last line on standard output is the sum.
 ///
 /// # Errors
-/// If something does not compile, or no virtual machine can be made.
+/// If there is no such kernel, something does not compile, or no virtual machine can be made.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure()?;
+    let kernels = kernels(arguments)?;
+    // Before minutes go by: a kernel that is not there, or must be fetched.
+    let (cache, progress) = (Cache::open()?, Progress::new(false));
+    for spec in &kernels {
+        Kernel::find(spec, None, &cache, &progress)?;
+    }
     let filter = &arguments.filter;
     let programs = programs::build()?;
     let mut tally = units::run(filter)?;
     tally += boots::run(&arguments.kernel, filter)?;
-    let mut kernels = vec![arguments.kernel.clone()];
     if arguments.full {
         tally += boots::in_a_row()?;
-        for text in MORE_KERNELS {
-            let spec: Spec = text.parse()?;
-            if spec != arguments.kernel {
-                kernels.push(spec);
-            }
-        }
     }
     for kernel in &kernels {
         tally += devices::run(kernel, &programs, filter)?;
@@ -67,6 +66,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     // Nobody can be told about a standard output that is closed; the exit code stays.
     let _ = writeln!(stdout(), "\n{}", lines.join("\n"));
     Ok(code)
+}
+
+/// The kernels that the device tests run on, each once.
+fn kernels(arguments: &Arguments) -> Result<Vec<Spec>, vm::Error> {
+    let mut kernels = vec![arguments.kernel.clone()];
+    for text in ALL_KERNELS.into_iter().filter(|_| arguments.full) {
+        let spec = text.parse()?;
+        if !kernels.contains(&spec) {
+            kernels.push(spec);
+        }
+    }
+    Ok(kernels)
 }
 
 /// What came of everything: the last lines, and the exit code.
@@ -113,6 +124,22 @@ mod tests {
         let (lines, code) = report(tally, &filter, ci);
         assert_eq!(lines.last(), Some(&tally.summary()));
         code == ExitCode::SUCCESS
+    }
+
+    #[test]
+    fn full_means_every_kernel_once() {
+        let of = |kernel: &str, full| {
+            let arguments = Arguments {
+                full,
+                kernel: kernel.parse().unwrap(),
+                filter: Vec::new(),
+            };
+            let kernels = kernels(&arguments).unwrap();
+            kernels.iter().map(Spec::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(of("7.3", false), ["7.3"]);
+        assert_eq!(of("newest", true), ["newest", "7.2", "6.12"]);
+        assert_eq!(of("6.12", true), ["6.12", "newest", "7.2"]);
     }
 
     #[test]
