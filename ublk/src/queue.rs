@@ -364,3 +364,14 @@ fn map_descriptors(config: &QueueConfig) -> io::Result<Mapping> {
         .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     Mapping::shared(&*config.char_device, offset, len, false)
 }
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // A ring gives its files back in a worker, some time after it was closed; a backing must be free
+        // for its next user when its device is gone.
+        let submitter = self.ring.io_uring().submitter();
+        if let Err(error) = submitter.unregister_files() {
+            tracing::warn!(queue = self.config.queue, %error, "the files are given back late");
+        }
+    }
+}

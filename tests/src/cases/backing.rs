@@ -7,6 +7,7 @@ use crate::daemon::{Daemon, config, shell};
 use crate::outcome::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[
+    Case::new("backing::is_free_again_when_its_device_is_gone", free_again),
     Case::new("backing::mounted_is_refused", mounted),
     Case::new("backing::used_by_another_device_is_refused", used_twice),
     Case::new("backing::used_by_a_loop_device_is_refused", used_by_loop),
@@ -117,6 +118,24 @@ fn not_writable() -> Outcome {
     assert!(late.add(&config).read_only);
     late.stop_leaving_others();
     shell(&format!("umount {shown}"));
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// A block device is claimed exclusively; the claim must end with the device.
+fn free_again() -> Outcome {
+    let daemon = Daemon::start();
+    let below = daemon.add_ram(SIZE, DataPath::Copy);
+    for round in 0..30 {
+        let paths = [DataPath::Copy, DataPath::UserCopy];
+        let target = TargetConfig::Loop {
+            file: below.path.clone().into(),
+            direct: true,
+        };
+        let device = daemon.add(&config(target, paths[round % 2]));
+        Disk::open(&device.path).write(0, &[1; 4096]);
+        daemon.ask(call::delete_device(device.id));
+    }
     daemon.stop();
     Outcome::Passed
 }

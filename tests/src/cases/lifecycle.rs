@@ -14,6 +14,7 @@ use crate::deadline::wait_for;
 use crate::outcome::{Case, Outcome, need_data_path};
 
 pub(crate) const CASES: &[Case] = &[
+    Case::new("lifecycle::a_number_is_free_again_at_once", number_is_free),
     Case::new(
         "lifecycle::clients_that_go_away_leave_no_device",
         clients_go_away,
@@ -93,6 +94,25 @@ fn hundred() -> Outcome {
         // The runtime's idle blocking threads come and go by themselves.
         (now.0 <= before.0 && now.1 <= before.1 + 2).then_some(())
     });
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// Scripts delete a device and make the next one under the same number.
+fn number_is_free() -> Outcome {
+    let daemon = Daemon::start();
+    for _ in 0..30 {
+        let target = TargetConfig::Ram {
+            size_bytes: 1 << 20,
+        };
+        let seven = DeviceConfig {
+            id: Some(7),
+            ..config(target, DataPath::Copy)
+        };
+        let device = daemon.add(&seven);
+        assert_eq!(Disk::open(&device.path).read(0, 4096), [0; 4096]);
+        daemon.ask(call::delete_device(7));
+    }
     daemon.stop();
     Outcome::Passed
 }

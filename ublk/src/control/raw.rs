@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use libublk::sys;
@@ -50,17 +51,43 @@ pub fn add(request: AddDevice) -> Result<DeviceInfo, Error> {
     };
     let hint = match request.id {
         Some(_) => {
-            "EEXIST: the number is taken; `bvecctl dev list` shows ours, leave --id out for a free one"
+            "EEXIST: the number is taken, by a device or by one that was deleted while a client has it open; `bvecctl dev list` shows ours, leave --id out for a free one"
         }
         None => "EINVAL: a value is out of range; ENOMEM or EACCES: too many devices (ublks_max)",
     };
-    submit("ADD_DEV", sys::UBLK_U_CMD_ADD_DEV, header, Some(hint))?;
+    add_when_free(request.id, header, hint)?;
     let info = DeviceInfo::from_raw(&raw);
     if let Err(missing) = info.flags.require(request.flags) {
         delete(info.id)?;
         return Err(missing);
     }
     Ok(info)
+}
+
+/// How long an ADD waits for the number of a device that was deleted a moment ago.
+const NUMBER_WAIT: Duration = Duration::from_millis(500);
+
+/// Sends ADD_DEV. A number that no device answers to and that is yet taken belongs to a device on its
+/// way out: its last file is being closed. The driver has no event for that, so it is asked again.
+fn add_when_free(
+    id: Option<u32>,
+    header: sys::ublksrv_ctrl_cmd,
+    hint: &'static str,
+) -> Result<(), Error> {
+    let begin = Instant::now();
+    loop {
+        let Err(error) = submit("ADD_DEV", sys::UBLK_U_CMD_ADD_DEV, header, Some(hint)) else {
+            return Ok(());
+        };
+        let taken = error.errno() == Some(libc::EEXIST);
+        let Some(id) = id.filter(|_| taken && begin.elapsed() < NUMBER_WAIT) else {
+            return Err(error);
+        };
+        if info(id)?.is_some() {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Sets the device's limits (`UBLK_U_CMD_SET_PARAMS`); only before it starts.
