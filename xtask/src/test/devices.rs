@@ -11,6 +11,7 @@ use vm::{Cause, Error, Machine, Spec, Vm};
 use super::programs::Programs;
 use super::reader::{Format, Reader};
 use super::tally::Tally;
+use crate::process::say;
 
 /// The driver lowers the number of queues to that of the CPUs, and some tests want four.
 const CPUS: u32 = 4;
@@ -34,7 +35,7 @@ pub(super) fn run(kernel: &Spec, programs: &Programs, filter: &[String]) -> Resu
         .filter(|path| filter.is_empty() || filter.iter().any(|word| name_of(path).contains(word)))
         .map(|path| name_of(path))
         .collect();
-    let reader = Reader::new(place, Format::Suite, names.len() + 1);
+    let reader = Reader::new(&place, Format::Suite, names.len() + 1);
     let reader = Arc::new(Mutex::new(reader));
     let output = Watched {
         reader: Arc::clone(&reader),
@@ -47,23 +48,21 @@ pub(super) fn run(kernel: &Spec, programs: &Programs, filter: &[String]) -> Resu
         &mut *reader.lock().unwrap_or_else(PoisonError::into_inner),
         Reader::new("", Format::Suite, 0),
     );
-    let position = reader.position();
-    let mut tally = reader.finish();
     match result {
-        Ok(outcome) if outcome.exit_code != 0 && tally.failed() == 0 => {
-            let code = outcome.exit_code;
-            tally.fail(format!(
-                "the suite ended with exit code {code} ({position})"
-            ));
+        Ok(outcome) => {
+            let mut tally = reader.finish();
+            if outcome.exit_code != 0 && tally.failed() == 0 {
+                let code = outcome.exit_code;
+                tally.fail(format!("the suite on {place} ended with exit code {code}"));
+            }
+            Ok(tally)
         }
-        Ok(_) => {}
         Err(Error::Death(death)) if !matches!(death.cause, Cause::Interrupted { .. }) => {
-            crate::process::say(format_args!("failed to {death}"));
-            tally.fail(format!("the guest died ({position})"));
+            say(format_args!("failed to {death}"));
+            Ok(reader.finish_with("the guest died"))
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
-    Ok(tally)
 }
 
 fn guest(kernel: &Spec, programs: &Programs, names: &[String], filter: &[String]) -> Vm {

@@ -21,6 +21,8 @@ pub(crate) struct Reader {
     ended: usize,
     /// The last test that was reported.
     last: Option<String>,
+    /// Passed, failed and skipped by the lines since the last summary, in case none follows.
+    pending: [usize; 3],
     tally: Tally,
 }
 
@@ -33,6 +35,7 @@ impl Reader {
             expected,
             ended: 0,
             last: None,
+            pending: [0; 3],
             tally: Tally::default(),
         }
     }
@@ -47,27 +50,32 @@ impl Reader {
 
     fn take_harness(&mut self, line: &str) -> bool {
         if let Some(result) = line.strip_prefix("test result: ") {
-            self.ended += 1;
             let count = |what| count_before(result, what);
             let counts = [count(" passed"), count(" failed"), count(" ignored")];
             let [passed, failed, ignored] = counts.map(Option::unwrap_or_default);
-            self.tally.count(passed, failed, ignored);
+            self.summary([passed, failed, ignored]);
             return passed + failed + ignored > 0;
         }
         let Some((name, result)) = line
             .strip_prefix("test ")
             .and_then(|rest| rest.rsplit_once(" ... "))
         else {
+            let begins = line.starts_with("running ");
+            if begins && self.pending != [0; 3] {
+                self.break_off("a test program broke off");
+            }
             // How many there are is said again at the end, with the result.
-            return !line.is_empty() && !line.starts_with("running ");
+            return !line.is_empty() && !begins;
         };
         self.last = Some(name.to_owned());
         match result.split_once(", ").unwrap_or((result, "")) {
-            ("ok", _) => false,
+            ("ok", _) => {
+                self.pending[PASSED] += 1;
+                false
+            }
             ("ignored", why) => {
                 let why = if why.is_empty() { "ignored" } else { why };
-                let place = &self.place;
-                self.tally.name_skip(format!("{name} ({place}): {why}"));
+                self.skip(name, why);
                 true
             }
             ("FAILED", _) => {
@@ -79,54 +87,79 @@ impl Reader {
     }
 
     fn take_suite(&mut self, line: &str) -> bool {
-        if let Some([passed, failed, skipped]) = suite_summary(line) {
-            self.ended += 1;
-            self.tally.count(passed, failed, skipped);
+        if let Some(counts) = suite_summary(line) {
+            self.summary(counts);
             return false;
         }
-        let place = &self.place;
         if let Some(rest) = line.strip_prefix("not applicable  ") {
             let (name, why) = name_and_reason(rest);
             self.last = Some(name.to_owned());
-            self.tally.inapplicable(name, &format!("{place}: {why}"));
+            let why = format!("{}: {why}", self.place);
+            self.tally.inapplicable(name, &why);
         } else if let Some(rest) = line.strip_prefix("skipped  ") {
             let (name, why) = name_and_reason(rest);
-            self.last = Some(name.to_owned());
-            self.tally.name_skip(format!("{name} ({place}): {why}"));
+            self.skip(name, why);
         } else if let Some(rest) = line.strip_prefix("FAILED  ") {
             self.failure(first_word(rest));
         } else if let Some(rest) = line.strip_prefix("ok  ") {
             self.last = Some(first_word(rest).to_owned());
+            self.pending[PASSED] += 1;
         }
         // The program's own count, which is said again at the end for all of them.
         !line.starts_with("not applicable: ")
     }
 
+    fn summary(&mut self, [passed, failed, skipped]: [usize; 3]) {
+        self.ended += 1;
+        self.pending = [0; 3];
+        self.tally.count(passed, failed, skipped);
+    }
+
+    fn skip(&mut self, name: &str, why: &str) {
+        self.last = Some(name.to_owned());
+        self.pending[SKIPPED] += 1;
+        let place = &self.place;
+        self.tally.name_skip(format!("{name} ({place}): {why}"));
+    }
+
     fn failure(&mut self, name: &str) {
         self.last = Some(name.to_owned());
+        self.pending[FAILED] += 1;
         let place = &self.place;
         self.tally.name_failure(format!("{name} ({place})"));
     }
 
-    /// Where the tests run, and the last of them that was reported.
-    pub(crate) fn position(&self) -> String {
-        match &self.last {
-            Some(name) => format!("{}, after {name}", self.place),
-            None => format!("{}, before the first test", self.place),
-        }
+    /// Counts what was reported without a summary, and a failure for that.
+    fn break_off(&mut self, why: &str) {
+        let [passed, failed, skipped] = std::mem::take(&mut self.pending);
+        self.tally.count(passed, failed, skipped);
+        let after = match &self.last {
+            Some(name) => format!("after {name}"),
+            None => "before the first test".into(),
+        };
+        self.tally.fail(format!("{why} ({}, {after})", self.place));
     }
 
     /// Counts; each program that ended without a summary is a failure.
     pub(crate) fn finish(mut self) -> Tally {
-        let missing = self.expected.saturating_sub(self.ended);
-        let position = self.position();
-        for _ in 0..missing {
-            let what = format!("a test program ended without its summary ({position})");
-            self.tally.fail(what);
+        for _ in self.ended..self.expected {
+            self.break_off("a test program ended without its summary");
         }
         self.tally
     }
+
+    /// Counts, when something has gone wrong that no program could tell: one failure, whatever else
+    /// is missing for it.
+    pub(crate) fn finish_with(mut self, why: &str) -> Tally {
+        self.break_off(why);
+        self.tally
+    }
 }
+
+/// Places in the counts of a summary.
+const PASSED: usize = 0;
+const FAILED: usize = 1;
+const SKIPPED: usize = 2;
 
 fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
@@ -219,17 +252,40 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_end_as_it_should_is_a_failure() {
-        let (tally, _) = read(
-            Format::Suite,
-            2,
-            "ok   a::b (1 s)\n1 passed, 0 failed, 0 skipped\n",
-        );
-        assert_eq!(tally.summary(), "1 passed, 1 failed, 0 skipped");
-        assert!(tally.details()[1].contains("after a::b"), "{tally:?}");
+        let text = "ok   a::b (1 s)\n1 passed, 0 failed, 0 skipped\nok   a::c (1 s)\n";
+        let (tally, _) = read(Format::Suite, 2, text);
+        assert_eq!(tally.summary(), "2 passed, 1 failed, 0 skipped");
+        assert!(tally.details()[1].contains("after a::c"), "{tally:?}");
         let (silent, _) = read(Format::Suite, 1, "");
         assert!(
             silent.details()[1].contains("before the first"),
             "{silent:?}"
+        );
+    }
+
+    #[test]
+    fn a_program_that_aborts_among_others_is_a_failure() {
+        let text = "running 2 tests\ntest a ... ok\n\nrunning 1 test\ntest b ... ok\n\
+            test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured\n";
+        let (tally, _) = read(Format::Harness, 1, text);
+        assert_eq!(tally.summary(), "2 passed, 1 failed, 0 skipped");
+        assert!(tally.details()[1].contains("broke off"), "{tally:?}");
+    }
+
+    #[test]
+    fn the_death_of_a_guest_is_one_failure() {
+        let mut reader = Reader::new("here", Format::Suite, 2);
+        for line in ["ok   a::b (1 s)", "FAILED   a::c (1 s)"] {
+            reader.take(line);
+        }
+        let tally = reader.finish_with("the guest died");
+        assert_eq!(tally.summary(), "1 passed, 2 failed, 0 skipped");
+        assert_eq!(
+            tally.details()[1..],
+            [
+                "failed: a::c (here)",
+                "failed: the guest died (here, after a::c)"
+            ]
         );
     }
 
