@@ -9,13 +9,13 @@ use serde::Deserialize;
 /// Where the socket is unless told.
 pub const DEFAULT_SOCKET: &str = "/run/bvecd/bvecd.sock";
 
-/// libublk tells at `info` of each handle it makes.
-const DEFAULT_LOG: &str = "info,libublk=warn";
+/// What is logged unless told.
+const DEFAULT_LOG: &str = "info";
 
 /// Serves block devices through ublk, and does to their requests what the rules say.
 ///
 /// Runs in the foreground, until SIGTERM or SIGINT; then it lets go every held request and removes every
-/// device. Needs root and a kernel with ublk (6.0 or later; `modprobe ublk_drv`).
+/// device. Needs root and a kernel with ublk (6.4 or later; `modprobe ublk_drv`).
 #[derive(Debug, Parser)]
 #[command(
     name = "bvecd",
@@ -30,7 +30,7 @@ pub struct Flags {
     /// TOML file with `socket` and `log`; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What to log, e.g. info, debug, daemon=trace [default: info,libublk=warn]
+    /// What to log, e.g. info, debug, daemon=trace [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }

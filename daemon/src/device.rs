@@ -104,6 +104,8 @@ pub struct Device {
     /// When it was added, on `CLOCK_MONOTONIC`.
     pub added_ns: u64,
     closing: AtomicBool,
+    /// Held while it is being removed, so that it is removed once.
+    removed: Mutex<bool>,
     threads: Mutex<Option<Threads>>,
     rule_change: tokio::sync::Mutex<()>,
 }
@@ -142,6 +144,10 @@ impl Device {
         }
         added.keep();
         shared.rules.store(Arc::new(Published::new(first)));
+        for queue in &queues {
+            // Nobody waits for the answer: no client knows of the device yet.
+            queue.mailbox.send(Command::Refresh(oneshot::channel().0));
+        }
         shared.events.push(Event {
             device: Some(info.id),
             ..Event::of(EventKind::DeviceAdded)
@@ -157,6 +163,7 @@ impl Device {
             queues,
             added_ns: now_ns(),
             closing: AtomicBool::new(false),
+            removed: Mutex::new(false),
             threads: Mutex::new(Some(threads)),
             rule_change: tokio::sync::Mutex::new(()),
         })
@@ -273,31 +280,38 @@ impl Device {
     }
 
     /// Removes the device. What is parked must have been let go by [`Device::heal`]; blocks until the
-    /// last request has been answered.
+    /// last request has been answered. A second caller waits for the first; after an error it can be
+    /// tried again.
     ///
     /// # Errors
     /// The driver's.
     pub fn delete(&self) -> Result<(), DeviceError> {
+        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *removed {
+            return Ok(());
+        }
+        let id = self.id();
+        gone_is_fine(control::stop(id))?;
         let threads = self
             .threads
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some(threads) = threads else {
-            return Ok(());
-        };
-        let id = self.id();
-        if threads.any_failed() {
-            // Closing the character device first: STOP would wait for requests that nobody serves.
-            threads.quit(&self.queues);
-            control::stop(id)?;
-        } else {
-            control::stop(id)?;
+        if let Some(threads) = threads {
             threads.join();
         }
-        control::delete(id)?;
+        gone_is_fine(control::delete(id))?;
+        *removed = true;
         self.report(EventKind::DeviceDeleted, None);
         Ok(())
+    }
+}
+
+/// Removing what is gone already is no error.
+fn gone_is_fine(result: Result<(), ublk::Error>) -> Result<(), ublk::Error> {
+    match result {
+        Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+        other => other,
     }
 }
 

@@ -90,8 +90,17 @@ impl Devices {
                 in_flight,
                 "removing, once its requests are answered"
             );
-            blocking(move || device.delete()).await?;
-            devices.lock().remove(&id);
+            let subject = Arc::clone(&device);
+            blocking(move || subject.delete()).await?;
+            let mut by_id = devices.lock();
+            // The number may belong to a later device by now.
+            if by_id
+                .get(&id)
+                .is_some_and(|listed| Arc::ptr_eq(listed, &device))
+            {
+                by_id.remove(&id);
+            }
+            drop(by_id);
             tracing::info!(device = id, "removed");
             Ok(released)
         })
@@ -130,6 +139,13 @@ impl Devices {
         std::mem::forget(Arc::clone(&self.open).write_owned().await);
         let mut devices = self.all();
         devices.sort_by_key(|device| std::cmp::Reverse(device.added_ns));
+        // All of them before the first is removed: a device may hold a request of one built on it.
+        for device in &devices {
+            device.close();
+            if let Err(error) = device.heal().await {
+                tracing::error!(device = device.id(), %error, "could not be healed");
+            }
+        }
         let mut failed = 0;
         for device in devices {
             let id = device.id();

@@ -25,6 +25,7 @@ fn run() -> Result<()> {
     let config = Flags::parse().resolve()?;
     logging::start(&config.log)?;
     ublk::control::check_access()?;
+    service::raise_file_limit();
     service::leave_mount_namespace().context("make a mount namespace of our own")?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -90,10 +90,7 @@ impl QueueLoop {
     /// [`QueueError`]; the requests that were under way are abandoned, and the driver fails them when
     /// the ring closes.
     pub fn run(mut self) -> Result<(), QueueError> {
-        let result = self.serve();
-        self.shared.mailbox.close();
-        self.abandon();
-        result
+        self.serve()
     }
 
     fn serve(&mut self) -> Result<(), QueueError> {
@@ -117,6 +114,7 @@ impl QueueLoop {
     #[inline]
     fn admit(&mut self, request: Request) -> Result<(), QueueError> {
         self.shared.stats.arrived.add(1);
+        self.target.arrived(&request);
         let published = self.rules.load();
         if published.set.is_empty() {
             return self.begin(request);
@@ -337,7 +335,8 @@ impl QueueLoop {
     }
 
     fn end(&mut self, tag: u16, result: i32) -> Result<(), QueueError> {
-        self.open_tags -= 1;
+        // A Quit in the same batch has set it to 0 already.
+        self.open_tags = self.open_tags.saturating_sub(1);
         // UBLK_IO_RES_ABORT: the device stops, or is quiesced.
         if result == -libc::ENODEV {
             return Ok(());
@@ -371,6 +370,14 @@ impl QueueLoop {
     ) -> Result<(), QueueError> {
         let queue = self.shared.queue;
         work(&mut self.queue).map_err(|source| QueueError::Ring { queue, source })
+    }
+}
+
+impl Drop for QueueLoop {
+    /// Also when the thread panics: whoever waits for an answer of this queue must see that none comes.
+    fn drop(&mut self) {
+        self.shared.mailbox.close();
+        self.abandon();
     }
 }
 

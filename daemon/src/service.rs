@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -30,6 +31,15 @@ pub fn leave_mount_namespace() -> io::Result<()> {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     Ok(())
+}
+
+/// Lets the process have as many files as it may: a device takes about half a dozen.
+pub fn raise_file_limit() {
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    // Where it is refused the daemon serves fewer devices.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
 }
 
 /// Serves until a signal says stop, then removes every device.
@@ -68,9 +78,13 @@ async fn remove_failed(devices: Arc<Devices>, mut failures: mpsc::UnboundedRecei
             continue;
         };
         tracing::error!(device = failure.device, error = %failure.error, "removing a failed device");
-        if let Err(error) = devices.delete(device).await {
-            tracing::error!(device = failure.device, %error, "could not be removed");
-        }
+        let devices = Arc::clone(&devices);
+        // Each by itself: one that waits must not keep the others waiting.
+        tokio::spawn(async move {
+            if let Err(error) = devices.delete(device).await {
+                tracing::error!(device = failure.device, %error, "could not be removed");
+            }
+        });
     }
 }
 
@@ -114,6 +128,9 @@ fn bind(path: &Path) -> Result<(UnixListener, SocketFile)> {
     }
     if StdUnixStream::connect(path).is_ok() {
         bail!("listen on {shown}: another bvecd serves there; stop it, or choose --socket PATH");
+    }
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+        bail!("listen on {shown}: it is there and no socket; choose another --socket PATH");
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

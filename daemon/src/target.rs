@@ -59,6 +59,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// Sees a request before anything is decided about it. On `copy` the driver has filled the tag's
+    /// staging memory by then, whatever becomes of the request.
+    #[inline]
+    pub fn arrived(&mut self, request: &Request) {
+        if let Self::Null(target) = self {
+            target.arrived(request);
+        }
+    }
+
     /// The first step of a request.
     #[inline]
     pub fn start(&mut self, request: &Request, payload: Option<Span<'_>>) -> Step {

@@ -51,13 +51,15 @@ impl Daemon {
             .unwrap();
         RUNNING.lock().unwrap().push(child.id());
         let client = BlockingClient::new(&socket).unwrap();
-        let daemon = Self {
+        let mut daemon = Self {
             child,
             directory,
             client,
             ended: false,
         };
         wait_for("bvecd to serve its socket", || {
+            let ended = daemon.child.try_wait().unwrap();
+            assert!(ended.is_none(), "bvecd ended at once: {}", daemon.log());
             daemon.client.send(call::devices()).ok()
         });
         daemon

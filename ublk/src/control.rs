@@ -13,7 +13,7 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
-pub use raw::{AddDevice, add, delete, info, queue_cpus, set_params, start, stop};
+pub use raw::{AddDevice, add, delete, features, info, queue_cpus, set_params, start, stop};
 
 use crate::error::Error;
 
@@ -96,8 +96,8 @@ pub fn check_access() -> Result<(), Error> {
 
 /// Runs `work` on a thread of its own, with every signal blocked, and waits for it.
 ///
-/// A control command waits for the driver. libublk, which asks for the features, keeps its ring in a
-/// thread local and takes an interrupted wait for an answer, so its thread must see no signals.
+/// A control command waits for the driver, some of them until the device has answered its requests; a
+/// signal meanwhile is for the server's thread.
 pub fn on_control_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let handle = thread::Builder::new()

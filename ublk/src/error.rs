@@ -8,7 +8,7 @@ pub enum Error {
     /// The kernel has no ublk driver, or its module is not loaded.
     #[error(
         "open /dev/ublk-control: it is not there; load the driver with `modprobe ublk_drv` \
-         (kernel 6.0 or later with CONFIG_BLK_DEV_UBLK), or use `bvecctl vm run`"
+         (kernel 6.4 or later with CONFIG_BLK_DEV_UBLK), or use `bvecctl vm run`"
     )]
     NoDriver,
     /// The caller may not use the control device.

@@ -1,7 +1,6 @@
 //! What the driver offers: the `UBLK_F_*` flags, their names and the kernels that brought them.
 
 use bitflags::bitflags;
-use libublk::ctrl::UblkCtrl;
 
 use crate::error::Error;
 
@@ -81,14 +80,14 @@ const SINCE: &[(Features, &str)] = &[
 ];
 
 impl Features {
-    /// Asks the driver which features it has (`UBLK_U_CMD_GET_FEATURES`, Linux 6.5).
+    /// Asks the driver which features it has (`UBLK_U_CMD_GET_FEATURES`, Linux 6.5); none on kernels that
+    /// cannot be asked.
     ///
     /// # Errors
     /// [`Error::NoDriver`] or [`Error::Denied`] where the control device cannot be opened.
     pub fn probe() -> Result<Self, Error> {
         crate::control::check_access()?;
-        let mask = crate::control::on_control_thread(|| UblkCtrl::get_features().unwrap_or(0));
-        Ok(Self::from_bits_retain(mask))
+        crate::control::features()
     }
 
     /// Every flag of this set: its name in the kernel's header, its bit and the kernel it came with.

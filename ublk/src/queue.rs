@@ -20,7 +20,6 @@ use crate::ring::{Ring, Token};
 /// The ring's registered files.
 const CHAR_DEVICE: u32 = 0;
 pub(crate) const BACKING_FILE: u32 = 1;
-const WAKE_EVENT: u32 = 2;
 
 /// What a queue thread needs to open its queue.
 #[derive(Debug, Clone)]
@@ -142,11 +141,7 @@ impl Queue {
         let context = |what: &str| Error::system(format!("{what} of queue {queue}"));
         let ring = Ring::new(config.depth).map_err(context("make the ring"))?;
         let backing = config.backing.as_ref().map_or(-1, |file| file.as_raw_fd());
-        let files: [RawFd; 3] = [
-            config.char_device.as_raw_fd(),
-            backing,
-            config.wake.as_raw_fd(),
-        ];
+        let files: [RawFd; 2] = [config.char_device.as_raw_fd(), backing];
         ring.io_uring()
             .submitter()
             .register_files(&files)
@@ -186,10 +181,17 @@ impl Queue {
     }
 
     fn fetch_all(&mut self) -> io::Result<()> {
-        self.arm_wake()?;
         for tag in 0..self.config.depth {
             self.command(sys::UBLK_U_IO_FETCH_REQ, tag, 0)?;
         }
+        self.ring.submit()?;
+        // No request comes before START_DEV: what has ended already was refused.
+        while let Some((_, result)) = self.ring.next() {
+            if result < 0 {
+                return Err(io::Error::from_raw_os_error(-result));
+            }
+        }
+        self.arm_wake()?;
         self.ring.submit()
     }
 
@@ -304,7 +306,9 @@ impl Queue {
     /// The ring's.
     pub fn arm_wake(&mut self) -> io::Result<()> {
         let counter = (&raw mut *self.wake_count).cast::<u8>();
-        let entry = opcode::Read::new(types::Fixed(WAKE_EVENT), counter, 8)
+        // Not a registered file: its read is always under way, and would keep the table's files.
+        let wake = types::Fd(self.config.wake.as_raw_fd());
+        let entry = opcode::Read::new(wake, counter, 8)
             .build()
             .user_data(Token::Wake.pack());
         self.push(&entry)
@@ -369,8 +373,10 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // A ring gives its files back in a worker, some time after it was closed; a backing must be free
         // for its next user when its device is gone.
+        // Replaced one by one: unregistering the table would wait for every request on it until Linux 6.12
+        // (`io_rsrc_ref_quiesce`), and the wake event's read never ends.
         let submitter = self.ring.io_uring().submitter();
-        if let Err(error) = submitter.unregister_files() {
+        if let Err(error) = submitter.register_files_update(0, &[-1, -1]) {
             tracing::warn!(queue = self.config.queue, %error, "the files are given back late");
         }
     }

@@ -48,8 +48,8 @@ pub(super) fn read(
     })
 }
 
-/// Tries what the file system can do on a range behind the end of the file, where it changes
-/// nothing (`FALLOC_FL_KEEP_SIZE`).
+/// Tries what the file system can do on a range behind the end of the file, where it changes no data and
+/// no size (`FALLOC_FL_KEEP_SIZE`); blocks preallocated there are given up.
 fn file_zeroing(file: &File, size_bytes: u64, mode: Mode) -> Zeroing {
     if mode.read_only {
         return Zeroing {
@@ -95,7 +95,9 @@ fn block_device(metadata: &Metadata, size_bytes: u64) -> Limits {
     Limits {
         size_bytes,
         logical_block_bytes,
-        physical_block_bytes: bytes("physical_block_size", 512).clamp(logical_block_bytes, 4096),
+        physical_block_bytes: bytes("physical_block_size", 512)
+            .min(4096)
+            .max(logical_block_bytes),
         memory_alignment_mask: bytes("dma_alignment", 511).max(511),
         zeroing: Zeroing {
             unmap,

@@ -81,6 +81,7 @@ impl Threads {
                 shared: Arc::clone(shared),
                 cpus,
                 failures: failures.clone(),
+                siblings: queues.to_vec(),
             };
             let ready = ready.clone();
             let name = format!("ublk{}q{}", info.id, shared.queue);
@@ -141,6 +142,7 @@ struct Start {
     shared: Arc<QueueShared>,
     cpus: Vec<usize>,
     failures: mpsc::UnboundedSender<Failure>,
+    siblings: Vec<Arc<QueueShared>>,
 }
 
 impl Start {
@@ -166,8 +168,15 @@ impl Start {
         let device = self.device.id;
         let events = Arc::clone(&self.device.events);
         let index = self.shared.queue;
+        let mut siblings = Siblings {
+            queues: self.siblings,
+            quit: true,
+        };
         match QueueLoop::new(queue, self.target, depth, self.device, self.shared).run() {
-            Ok(()) => true,
+            Ok(()) => {
+                siblings.quit = false;
+                true
+            }
             Err(error) => {
                 tracing::error!(device, queue = index, %error, "a queue ended before its device");
                 let event = Event::of(EventKind::QueueFailed);
@@ -180,6 +189,21 @@ impl Start {
                 let _ = self.failures.send(Failure { device, error });
                 false
             }
+        }
+    }
+}
+
+/// The other queues of the device. When a queue ends before its device, by an error or a panic, they end
+/// too: only closing the character device makes the driver fail what was under way.
+struct Siblings {
+    queues: Vec<Arc<QueueShared>>,
+    quit: bool,
+}
+
+impl Drop for Siblings {
+    fn drop(&mut self) {
+        for queue in self.queues.iter().filter(|_| self.quit) {
+            queue.mailbox.send(Command::Quit);
         }
     }
 }

@@ -32,14 +32,19 @@ impl Null {
     }
 
     #[inline]
+    pub(super) fn arrived(&mut self, request: &Request) {
+        if request.op() == Op::Write {
+            let filled = &mut self.filled_bytes[usize::from(request.tag())];
+            *filled = (*filled).max(payload_bytes(request));
+        }
+    }
+
+    #[inline]
     pub(super) fn start(&mut self, request: &Request, payload: Option<Span<'_>>) -> Step {
         let len = payload_bytes(request);
         let filled = &mut self.filled_bytes[usize::from(request.tag())];
         match (request.op(), payload) {
-            (Op::Write, _) => {
-                *filled = (*filled).max(len);
-                Step::Done(done(len))
-            }
+            (Op::Write, _) => Step::Done(done(len)),
             (Op::Read, Some(payload)) => {
                 if *filled > 0 {
                     // The tail beyond this request stays dirty, and stays noted.

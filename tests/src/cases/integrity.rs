@@ -8,6 +8,10 @@ use crate::model::{Model, Step, first_difference, pattern};
 use crate::outcome::{Case, Outcome, need_data_path};
 
 pub(crate) const CASES: &[Case] = &[
+    Case::new(
+        "integrity::null_forgets_failed_writes_too",
+        null_forgets_failures,
+    ),
     Case::new("integrity::loop_copy", || on_loop(DataPath::Copy)),
     Case::new("integrity::loop_user_copy", || on_loop(DataPath::UserCopy)),
     Case::new("integrity::loop_auto_zero_copy", || {
@@ -171,6 +175,29 @@ fn null_reads_zeroes() -> Outcome {
         drop(disk);
         daemon.ask(api::call::delete_device(device.id));
     }
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// On `copy` the driver fills a tag's memory before the rules see the request: a write that they fail
+/// must not be read by the next client.
+fn null_forgets_failures() -> Outcome {
+    let daemon = Daemon::start();
+    let target = TargetConfig::Null {
+        size_bytes: SIZE as u64,
+    };
+    let one_tag = api::DeviceConfig {
+        depth: 1,
+        ..config(target, DataPath::Copy)
+    };
+    let device = daemon.add(&one_tag);
+    daemon.rule(device.id, "no", "fail where op=write");
+    let disk = Disk::open(&device.path);
+    assert!(disk.try_write(0, &pattern(1, 4096)).is_err());
+    assert!(
+        disk.read(0, 4096).iter().all(|byte| *byte == 0),
+        "foreign data"
+    );
     daemon.stop();
     Outcome::Passed
 }

@@ -14,6 +14,10 @@ use crate::deadline::wait_for;
 use crate::outcome::{Case, Outcome, need_data_path};
 
 pub(crate) const CASES: &[Case] = &[
+    Case::new(
+        "lifecycle::sigterm_releases_what_stacked_devices_hold",
+        stacked_hold,
+    ),
     Case::new("lifecycle::a_number_is_free_again_at_once", number_is_free),
     Case::new(
         "lifecycle::clients_that_go_away_leave_no_device",
@@ -292,6 +296,25 @@ fn clients_go_away() -> Outcome {
     assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log());
     assert_eq!(block_devices(), Vec::<String>::new(), "{}", daemon.log());
     assert_eq!(char_devices(), Vec::<String>::new(), "{}", daemon.log());
+    Outcome::Passed
+}
+
+/// The lower device holds a request of the upper one, which goes first.
+fn stacked_hold() -> Outcome {
+    let mut daemon = Daemon::start();
+    let lower = daemon.add_ram(SIZE, DataPath::Copy);
+    let target = TargetConfig::Loop {
+        file: lower.path.clone().into(),
+        direct: true,
+    };
+    let upper = daemon.add(&config(target, DataPath::Copy));
+    daemon.rule(lower.id, "h", "hold where op=read");
+    let reader = read_in_background(&upper.path, 0, 4096);
+    daemon.held(lower.id, 1);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log());
+    assert!(reader.join().unwrap().is_ok());
+    assert_eq!(char_devices(), Vec::<String>::new());
     Outcome::Passed
 }
 

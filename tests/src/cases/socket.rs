@@ -7,6 +7,7 @@ use crate::daemon::Daemon;
 use crate::outcome::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[
+    Case::new("socket::a_file_at_its_path_is_not_removed", other_file),
     Case::new("socket::mode_is_0600", mode),
     Case::new("socket::another_user_cannot_connect", other_user),
     Case::new(
@@ -15,6 +16,22 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::new("socket::the_openapi_document_is_served", openapi),
 ];
+
+fn other_file() -> Outcome {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("precious");
+    std::fs::write(&path, "data").unwrap();
+    let output = crate::programs::command("bvecd")
+        .arg("--socket")
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("no socket"), "{text}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "data");
+    Outcome::Passed
+}
 
 fn mode() -> Outcome {
     let daemon = Daemon::start();

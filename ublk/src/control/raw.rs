@@ -79,6 +79,13 @@ fn add_when_free(
         let Err(error) = submit("ADD_DEV", sys::UBLK_U_CMD_ADD_DEV, header, Some(hint)) else {
             return Ok(());
         };
+        // Before Linux 6.4 commands are not encoded as ioctls, and the driver does not know ours.
+        if [Some(libc::EOPNOTSUPP), Some(ENOTSUPP)].contains(&error.errno()) {
+            return Err(Error::MissingFeature {
+                feature: "CMD_IOCTL_ENCODE",
+                since: "6.4",
+            });
+        }
         let taken = error.errno() == Some(libc::EEXIST);
         let Some(id) = id.filter(|_| taken && begin.elapsed() < NUMBER_WAIT) else {
             return Err(error);
@@ -146,17 +153,40 @@ pub fn delete(id: u32) -> Result<(), Error> {
         dev_id: id,
         ..no_queue()
     };
-    let unknown = [Some(libc::EOPNOTSUPP), Some(libc::EINVAL), Some(ENOTSUPP)];
     match submit("DEL_DEV_ASYNC", sys::UBLK_U_CMD_DEL_DEV_ASYNC, header, None) {
-        Err(error) if unknown.contains(&error.errno()) => {
+        Err(error) if is_unknown_command(&error) => {
             submit("DEL_DEV", sys::UBLK_U_CMD_DEL_DEV, header, None).map(drop)
         }
         other => other.map(drop),
     }
 }
 
+fn is_unknown_command(error: &Error) -> bool {
+    [Some(libc::EOPNOTSUPP), Some(libc::EINVAL), Some(ENOTSUPP)].contains(&error.errno())
+}
+
 /// The kernel's own errno for a command that it does not know; user space has no name for it.
 const ENOTSUPP: i32 = 524;
+
+/// Asks the driver for its features (`UBLK_U_CMD_GET_FEATURES`, since Linux 6.5); none where it does not
+/// know the question.
+///
+/// # Errors
+/// [`Error::Command`] with the driver's answer, other than that it does not know the command.
+pub fn features() -> Result<Features, Error> {
+    let mut mask = 0_u64;
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: u32::MAX,
+        addr: (&raw mut mask) as u64,
+        len: struct_len::<u64>(),
+        ..no_queue()
+    };
+    match submit("GET_FEATURES", sys::UBLK_U_CMD_GET_FEATURES, header, None) {
+        Ok(_) => Ok(Features::from_bits_retain(mask)),
+        Err(error) if is_unknown_command(&error) => Ok(Features::empty()),
+        Err(error) => Err(error),
+    }
+}
 
 /// Asks the driver about a device (`UBLK_U_CMD_GET_DEV_INFO`); none if there is no such device.
 ///
