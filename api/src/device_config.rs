@@ -25,9 +25,8 @@ pub const MAX_IO_BYTES: u32 = 1 << 25;
 /// (`ublk_validate_params`, drivers/block/ublk_drv.c), and the longest request is whole pages.
 const PAGE_BYTES: u32 = 4096;
 
-/// The largest physical block that is accepted. Older drivers take any, newer ones up to 256 MiB
-/// (`ublk_validate_params`); no disk we know says more than this.
-const MAX_PHYSICAL_BLOCK_BYTES: u32 = 1 << 20;
+/// The largest physical block that is served. The driver takes any.
+const MAX_PHYSICAL_BLOCK_BYTES: u32 = PAGE_BYTES;
 
 /// What a device is to be. Everything but `target` may be left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -58,7 +57,8 @@ pub struct DeviceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 512, maximum = 4096)]
     pub logical_block_bytes: Option<u32>,
-    /// The physical block in bytes, a power of two from the logical block to 1 MiB; 4096 if absent.
+    /// The physical block in bytes, a power of two from the logical block to 4096; the backing's if absent,
+    /// 4096 where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub physical_block_bytes: Option<u32>,
     /// The longest request in bytes, whole pages of 4096 up to 32 MiB; 512 KiB if absent.
