@@ -21,7 +21,7 @@ use crate::stats::QueueStats;
 /// The threads that serve a device.
 #[derive(Debug)]
 pub(super) struct Threads {
-    handles: Vec<JoinHandle<bool>>,
+    handles: Vec<JoinHandle<()>>,
 }
 
 /// The part of each queue that the server reaches.
@@ -146,8 +146,8 @@ struct Start {
 }
 
 impl Start {
-    /// The thread. Returns whether it ended well.
-    fn run(self, ready: sync_mpsc::Sender<Result<(), DeviceError>>) -> bool {
+    /// The thread.
+    fn run(self, ready: sync_mpsc::Sender<Result<(), DeviceError>>) {
         control::block_signals();
         pin_to(&self.cpus);
         // Memory reclaim must not wait for the device that this thread serves (prctl(2)). It needs
@@ -159,7 +159,7 @@ impl Start {
             Err(error) => {
                 self.shared.mailbox.close();
                 let _ = ready.send(Err(error.into()));
-                return false;
+                return;
             }
         };
         let _ = ready.send(Ok(()));
@@ -173,10 +173,7 @@ impl Start {
             quit: true,
         };
         match QueueLoop::new(queue, self.target, depth, self.device, self.shared).run() {
-            Ok(()) => {
-                siblings.quit = false;
-                true
-            }
+            Ok(()) => siblings.quit = false,
             Err(error) => {
                 tracing::error!(device, queue = index, %error, "a queue ended before its device");
                 let event = Event::of(EventKind::QueueFailed);
@@ -187,7 +184,6 @@ impl Start {
                 });
                 // The service has gone only at the end of the process.
                 let _ = self.failures.send(Failure { device, error });
-                false
             }
         }
     }
