@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use fault::{Terminal, Then};
-use ublk::{Completion, Request};
+use ublk::{Answer, Completion, Request};
 
 use crate::clock::now_ns;
 use crate::mailbox::{Command, LetGo, Outcome, Which};
@@ -163,7 +163,7 @@ impl QueueLoop {
     fn follow(&mut self, request: Request, next: Next, mark: &Mark) -> Result<(), QueueError> {
         match next {
             Next::Serve => self.begin(request),
-            Next::Fail(status) => self.commit(request, -status.errno()),
+            Next::Fail(status) => self.commit(request, Answer::failed(status.errno())),
             Next::Hold { max_ns, then } => {
                 self.hold(request, max_ns, then, mark);
                 Ok(())
@@ -195,7 +195,7 @@ impl QueueLoop {
     #[inline]
     fn begin(&mut self, request: Request) -> Result<(), QueueError> {
         if let Err(error) = self.queue.gather(&request) {
-            return self.commit(request, errno_result(&error));
+            return self.commit(request, Answer::from(&error));
         }
         let len = crate::target::payload_bytes(&request);
         let payload = match request.op() {
@@ -211,7 +211,7 @@ impl QueueLoop {
                 slot.request = Some(request);
                 self.io(|queue| queue.submit(tag, op))
             }
-            Step::Done(result) => self.finish(request, result),
+            Step::Done(answer) => self.finish(request, answer),
         }
     }
 
@@ -227,24 +227,25 @@ impl QueueLoop {
                 slot.request = Some(request);
                 self.io(|queue| queue.submit(tag, op))
             }
-            Step::Done(result) => self.finish(request, result),
+            Step::Done(answer) => self.finish(request, answer),
         }
     }
 
     /// Brings a finished request's payload to its pages, and commits.
     #[inline]
-    fn finish(&mut self, request: Request, result: i32) -> Result<(), QueueError> {
-        let scattered = match u32::try_from(result) {
+    fn finish(&mut self, request: Request, answer: Answer) -> Result<(), QueueError> {
+        let scattered = match u32::try_from(answer.result(&request)) {
             Ok(bytes @ 1..) => self.queue.scatter(&request, bytes),
             _ => Ok(()),
         };
-        let result = scattered.map_or_else(|error| errno_result(&error), |()| result);
-        self.commit(request, result)
+        let answer = scattered.map_or_else(|error| Answer::from(&error), |()| answer);
+        self.commit(request, answer)
     }
 
     /// The one place where requests are answered.
     #[inline]
-    fn commit(&mut self, request: Request, result: i32) -> Result<(), QueueError> {
+    fn commit(&mut self, request: Request, answer: Answer) -> Result<(), QueueError> {
+        let result = answer.result(&request);
         self.shared
             .stats
             .count_commit(request.op(), request.len_bytes(), result);
@@ -253,7 +254,7 @@ impl QueueLoop {
             self.device
                 .report_end(&self.shared, &request, &mark, result);
         }
-        self.io(|queue| queue.commit(request, result))
+        self.io(|queue| queue.commit(request, answer))
     }
 
     fn wake_due(&mut self) -> Result<(), QueueError> {
@@ -393,8 +394,4 @@ fn let_go(wait: &Wait, outcome: Outcome) -> Next {
 
 fn time_until(due_ns: u64) -> Duration {
     Duration::from_nanos(due_ns.saturating_sub(now_ns()))
-}
-
-fn errno_result(error: &std::io::Error) -> i32 {
-    -error.raw_os_error().unwrap_or(libc::EIO)
 }

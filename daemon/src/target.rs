@@ -18,7 +18,7 @@ pub use ram::Ram;
 pub(crate) use {null::ZEROING as NULL_ZEROING, ram::ZEROING as RAM_ZEROING};
 
 use ublk::memory::Span;
-use ublk::{BackingOp, Request};
+use ublk::{Answer, BackingOp, Request};
 
 pub use file_steps::Zeroing;
 pub(crate) use file_steps::{Keep, PUNCH, ZERO_RANGE};
@@ -28,13 +28,15 @@ pub(crate) use file_steps::{Keep, PUNCH, ZERO_RANGE};
 pub enum Step {
     /// Run this on the backing, then ask again.
     Submit(BackingOp),
-    /// The request is finished: bytes moved or 0, or a negative errno.
-    Done(i32),
+    /// The request is finished.
+    Done(Answer),
 }
 
 impl Step {
-    pub(crate) const fn fail(errno: i32) -> Self {
-        Self::Done(-errno)
+    pub(crate) const DONE: Self = Self::Done(Answer::Done);
+
+    pub(crate) fn fail(errno: i32) -> Self {
+        Self::Done(Answer::failed(errno))
     }
 }
 

@@ -18,6 +18,7 @@
 //! | [`control`] | add, parameterise, start, stop, delete, query |
 //! | [`params`] | the limits of a device, typed |
 //! | [`queue`] | completions in, commits out |
+//! | [`answer`] | what a request is answered with |
 //! | [`request`] | one block request, consumed by committing it |
 //! | [`data_path`] | how a request's payload moves, one way a file |
 //! | [`memory`] | mappings whose lifetime the kernel relies on |
@@ -31,6 +32,7 @@
     reason = "ring memory, mappings and raw commands are this crate's subject"
 )]
 
+pub mod answer;
 pub mod control;
 pub mod data_path;
 mod error;
@@ -41,6 +43,7 @@ pub mod queue;
 pub mod request;
 mod ring;
 
+pub use answer::{Answer, Errno};
 pub use control::{DeviceInfo, DeviceState};
 pub use data_path::DataPathKind;
 pub use error::Error;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use io_uring::{opcode, squeue, types};
 use libublk::sys;
 
+use crate::answer::Answer;
 use crate::data_path::{DataPath, DataPathKind, Transfer};
 use crate::error::Error;
 use crate::memory::{Mapping, Span};
@@ -220,15 +221,14 @@ impl Queue {
 
     /// Answers a request and asks for the tag's next one.
     ///
-    /// `result` is what the client gets: bytes moved (for a read or write) or 0, or a negative
-    /// errno. A short result makes the kernel send the rest again as a new request
-    /// (`__ublk_complete_rq`).
+    /// A short answer makes the kernel send the rest again as a new request (`__ublk_complete_rq`).
     ///
     /// # Errors
     /// The ring's. The request is consumed in any case.
     #[inline]
-    pub fn commit(&mut self, request: Request, result: i32) -> io::Result<()> {
+    pub fn commit(&mut self, request: Request, answer: Answer) -> io::Result<()> {
         let tag = request.tag();
+        let result = answer.result(&request);
         request.abandon();
         self.command(sys::UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, result)
     }

@@ -69,7 +69,7 @@ pub(crate) fn advance(
     // A backing may ask for a retry; the kernel would hand these to the client as an error.
     let again = result == -libc::EAGAIN || result == -libc::EINTR;
     if result < 0 && !again {
-        return Step::Done(result);
+        return Step::fail(result.saturating_neg());
     }
     match request.op() {
         Op::Read | Op::Write => {
@@ -80,7 +80,7 @@ pub(crate) fn advance(
         }
         _ if again => start(request, zeroing),
         Op::WriteZeroes => after_zeroing(request, progress, zeroing),
-        _ => Step::Done(0),
+        _ => Step::DONE,
     }
 }
 
@@ -95,8 +95,7 @@ fn moved(request: &Request, progress: &mut Progress, result: i32) -> Step {
     if progress.done_bytes < payload_bytes(request) {
         return transfer(request, *progress);
     }
-    // A payload is at most 32 MiB.
-    Step::Done(i32::try_from(payload_bytes(request)).unwrap_or(i32::MAX))
+    Step::DONE
 }
 
 fn transfer(request: &Request, progress: Progress) -> Step {
@@ -138,7 +137,7 @@ fn after_zeroing(request: &Request, progress: &mut Progress, zeroing: Zeroing) -
         progress.phase = 2;
         return Step::Submit(BackingOp::Sync);
     }
-    Step::Done(0)
+    Step::DONE
 }
 
 fn allocate(request: &Request, mode: i32) -> Step {
@@ -205,14 +204,14 @@ mod tests {
             &[512, -libc::EAGAIN, 3584],
         );
         let rest = write(512, 3584, true);
-        assert_eq!(steps, [write(0, 4096, true), rest, rest, Step::Done(4096)]);
+        assert_eq!(steps, [write(0, 4096, true), rest, rest, Step::DONE]);
     }
 
     #[test]
     fn nothing_moved_is_an_error_in_both_directions() {
         for op in [Op::Read, Op::Write] {
             let steps = walk(op, RequestFlags::empty(), FILE, &[0]);
-            assert_eq!(steps[1], Step::Done(-libc::EIO));
+            assert_eq!(steps[1], Step::fail(libc::EIO));
         }
     }
 
@@ -224,30 +223,30 @@ mod tests {
             FILE,
             &[512, -libc::ENODATA],
         );
-        assert_eq!(steps[2], Step::Done(-libc::ENODATA));
+        assert_eq!(steps[2], Step::fail(libc::ENODATA));
         let steps = walk(Op::Flush, RequestFlags::empty(), FILE, &[-libc::EIO]);
         assert_eq!(
             steps,
-            [Step::Submit(BackingOp::Sync), Step::Done(-libc::EIO)]
+            [Step::Submit(BackingOp::Sync), Step::fail(libc::EIO)]
         );
     }
 
     #[test]
     fn write_zeroes_unmaps_only_where_it_may() {
         let may = walk(Op::WriteZeroes, RequestFlags::empty(), FILE, &[0]);
-        assert_eq!(may, [fallocate(PUNCH), Step::Done(0)]);
+        assert_eq!(may, [fallocate(PUNCH), Step::DONE]);
         let keep = walk(Op::WriteZeroes, RequestFlags::NOUNMAP, FILE, &[0]);
-        assert_eq!(keep, [fallocate(ZERO_RANGE), Step::Done(0)]);
+        assert_eq!(keep, [fallocate(ZERO_RANGE), Step::DONE]);
         let two_steps = walk(Op::WriteZeroes, RequestFlags::NOUNMAP, TMPFS, &[0, 0]);
         let allocate = fallocate(libc::FALLOC_FL_KEEP_SIZE);
-        assert_eq!(two_steps, [fallocate(PUNCH), allocate, Step::Done(0)]);
+        assert_eq!(two_steps, [fallocate(PUNCH), allocate, Step::DONE]);
     }
 
     #[test]
     fn zeroes_with_fua_are_made_durable() {
         let flags = RequestFlags::NOUNMAP | RequestFlags::FUA;
         let steps = walk(Op::WriteZeroes, flags, TMPFS, &[0, 0, 0]);
-        assert_eq!(steps[2..], [Step::Submit(BackingOp::Sync), Step::Done(0)]);
+        assert_eq!(steps[2..], [Step::Submit(BackingOp::Sync), Step::DONE]);
     }
 
     #[test]
@@ -258,7 +257,7 @@ mod tests {
         };
         for op in [Op::Discard, Op::WriteZeroes, Op::Other(13)] {
             let steps = walk(op, RequestFlags::empty(), none, &[]);
-            assert_eq!(steps, [Step::Done(-libc::EOPNOTSUPP)]);
+            assert_eq!(steps, [Step::fail(libc::EOPNOTSUPP)]);
         }
     }
 }
