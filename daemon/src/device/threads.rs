@@ -153,6 +153,9 @@ impl Start {
         // Memory reclaim must not wait for the device that this thread serves (prctl(2)). It needs
         // CAP_SYS_RESOURCE; without it only swap on our own device is at risk.
         let _ = ublk::set_io_flusher();
+        // Fewer wake-ups and larger batches; where it is refused requests only cost more
+        // (docs/benchmarks.md).
+        let _ = ublk::set_batch_scheduling();
         let depth = self.config.depth;
         let queue = match open(self.config) {
             Ok(queue) => queue,

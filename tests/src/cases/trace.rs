@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
         ring_only(DataPath::AutoZeroCopy, &[])
     }),
     Case::new("trace::a_planted_write_or_futex_is_found", planted),
+    Case::new("trace::queue_threads_let_clients_finish", policy),
 ];
 
 /// A running strace of one thread.
@@ -134,6 +135,23 @@ fn planted() -> Outcome {
         calls.iter().any(|name| forbidden.contains(&name.as_str())),
         "{calls:?}"
     );
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// A queue's thread must not interrupt the client that wakes it: its policy is `SCHED_BATCH`, which is 3
+/// (`policy`, field 41 of `/proc/PID/stat`, proc(5)); the server's own thread keeps the ordinary one.
+fn policy() -> Outcome {
+    let daemon = Daemon::start();
+    let device = daemon.add_ram(4 << 20, DataPath::Copy);
+    let of = |tid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{tid}/stat")).unwrap();
+        // The name, field 2, may hold spaces; what follows its bracket begins with field 3.
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        rest.split(' ').nth(41 - 3).unwrap().to_owned()
+    };
+    assert_eq!(of(thread(&daemon, &format!("ublk{}q0", device.id))), "3");
+    assert_eq!(of(daemon.pid()), "0");
     daemon.stop();
     Outcome::Passed
 }
