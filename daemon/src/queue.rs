@@ -197,11 +197,7 @@ impl QueueLoop {
         if let Err(error) = self.queue.gather(&request) {
             return self.commit(request, Answer::from(&error));
         }
-        let len = crate::target::payload_bytes(&request);
-        let payload = match request.op() {
-            ublk::Op::Read | ublk::Op::Write => self.queue.payload(request.tag(), len),
-            _ => None,
-        };
+        let payload = self.queue.payload(&request);
         let step = self.target.start(&request, payload);
         let slot = &mut self.slots[usize::from(request.tag())];
         slot.progress = Progress::default();

@@ -17,8 +17,7 @@ pub use null::Null;
 pub use ram::Ram;
 pub(crate) use {null::ZEROING as NULL_ZEROING, ram::ZEROING as RAM_ZEROING};
 
-use ublk::memory::Span;
-use ublk::{Answer, BackingOp, Request};
+use ublk::{Answer, BackingOp, Payload, Request};
 
 pub use file_steps::Zeroing;
 pub(crate) use file_steps::{Keep, PUNCH, ZERO_RANGE};
@@ -72,7 +71,7 @@ impl Target {
 
     /// The first step of a request.
     #[inline]
-    pub fn start(&mut self, request: &Request, payload: Option<Span<'_>>) -> Step {
+    pub fn start(&mut self, request: &Request, payload: Option<Payload<'_>>) -> Step {
         match self {
             Self::Loop(target) => target.start(request),
             Self::Ram(target) => target.start(request, payload),

@@ -16,8 +16,8 @@ pub(crate) use copy::Copy;
 pub(crate) use user_copy::UserCopy;
 
 use crate::Features;
+use crate::direction::{Destination, Part, Source};
 use crate::memory::Span;
-use crate::request::Request;
 
 /// The data paths of this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,19 +46,6 @@ impl DataPathKind {
     pub fn reaches_client_pages(self) -> bool {
         self == Self::AutoZeroCopy
     }
-}
-
-/// The part of a request that one operation on the backing moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Transfer {
-    /// Where on the backing, in bytes.
-    pub(crate) backing_offset_bytes: u64,
-    /// Where in the request, in bytes.
-    pub(crate) request_offset_bytes: u32,
-    /// How much, in bytes.
-    pub(crate) len_bytes: u32,
-    /// `RWF_DSYNC` for FUA, else 0.
-    pub(crate) rw_flags: i32,
 }
 
 /// One queue's data path.
@@ -107,38 +94,38 @@ impl DataPath {
 
     /// The entry that fills the request's payload from the backing.
     #[inline]
-    pub(crate) fn destination_entry(&self, tag: u16, transfer: Transfer) -> Entry {
+    pub(crate) fn destination_entry(&self, tag: u16, part: Part) -> Entry {
         match self {
-            Self::Copy(path) => path.staging().destination_entry(tag, transfer),
-            Self::UserCopy(path) => path.staging().destination_entry(tag, transfer),
-            Self::AutoZeroCopy(path) => path.destination_entry(tag, transfer),
+            Self::Copy(path) => path.staging().destination_entry(tag, part),
+            Self::UserCopy(path) => path.staging().destination_entry(tag, part),
+            Self::AutoZeroCopy(path) => path.destination_entry(tag, part),
         }
     }
 
     /// The entry that stores the request's payload on the backing.
     #[inline]
-    pub(crate) fn source_entry(&self, tag: u16, transfer: Transfer) -> Entry {
+    pub(crate) fn source_entry(&self, tag: u16, part: Part) -> Entry {
         match self {
-            Self::Copy(path) => path.staging().source_entry(tag, transfer),
-            Self::UserCopy(path) => path.staging().source_entry(tag, transfer),
-            Self::AutoZeroCopy(path) => path.source_entry(tag, transfer),
+            Self::Copy(path) => path.staging().source_entry(tag, part),
+            Self::UserCopy(path) => path.staging().source_entry(tag, part),
+            Self::AutoZeroCopy(path) => path.source_entry(tag, part),
         }
     }
 
     /// Brings a source request's payload to where the server reaches it.
     #[inline]
-    pub(crate) fn gather(&self, request: &Request) -> io::Result<()> {
+    pub(crate) fn gather(&self, source: Source<'_>) -> io::Result<()> {
         match self {
-            Self::UserCopy(path) => path.gather(request),
+            Self::UserCopy(path) => path.gather(source),
             Self::Copy(_) | Self::AutoZeroCopy(_) => Ok(()),
         }
     }
 
     /// Brings a destination request's payload from the server to the request's pages.
     #[inline]
-    pub(crate) fn scatter(&self, request: &Request, len_bytes: u32) -> io::Result<()> {
+    pub(crate) fn scatter(&self, destination: Destination<'_>, len_bytes: u32) -> io::Result<()> {
         match self {
-            Self::UserCopy(path) => path.scatter(request, len_bytes),
+            Self::UserCopy(path) => path.scatter(destination, len_bytes),
             Self::Copy(_) | Self::AutoZeroCopy(_) => Ok(()),
         }
     }

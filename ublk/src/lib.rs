@@ -20,6 +20,7 @@
 //! | [`queue`] | completions in, commits out |
 //! | [`answer`] | what a request is answered with |
 //! | [`request`] | one block request, consumed by committing it |
+//! | [`direction`] | destination and source, as types |
 //! | [`data_path`] | how a request's payload moves, one way a file |
 //! | [`memory`] | mappings whose lifetime the kernel relies on |
 //!
@@ -35,6 +36,7 @@
 pub mod answer;
 pub mod control;
 pub mod data_path;
+pub mod direction;
 mod error;
 pub mod features;
 pub mod memory;
@@ -46,6 +48,7 @@ mod ring;
 pub use answer::{Answer, Errno};
 pub use control::{DeviceInfo, DeviceState};
 pub use data_path::DataPathKind;
+pub use direction::{Destination, Payload, Source};
 pub use error::Error;
 pub use features::Features;
 pub use params::Params;

@@ -12,10 +12,11 @@ use io_uring::{opcode, squeue, types};
 use libublk::sys;
 
 use crate::answer::Answer;
-use crate::data_path::{DataPath, DataPathKind, Transfer};
+use crate::data_path::{DataPath, DataPathKind};
+use crate::direction::{Part, Payload};
 use crate::error::Error;
-use crate::memory::{Mapping, Span};
-use crate::request::Request;
+use crate::memory::Mapping;
+use crate::request::{Op, Request};
 use crate::ring::{Ring, Token};
 
 /// The ring's registered files.
@@ -71,26 +72,14 @@ pub enum Completion {
 /// An operation on the backing of a device, for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackingOp {
-    /// Fill a part of the request's payload.
-    Read {
-        /// Where on the backing, in bytes.
-        offset_bytes: u64,
-        /// Where in the request, in bytes.
-        at_bytes: u32,
-        /// How much, in bytes.
-        len_bytes: u32,
-    },
-    /// Store a part of the request's payload.
-    Write {
-        /// Where on the backing, in bytes.
-        offset_bytes: u64,
-        /// Where in the request, in bytes.
-        at_bytes: u32,
-        /// How much, in bytes.
-        len_bytes: u32,
-        /// Durable before it completes (`RWF_DSYNC`).
-        durable: bool,
-    },
+    /// Fill a part of a destination request's pages ([`Destination::fill`]).
+    ///
+    /// [`Destination::fill`]: crate::Destination::fill
+    Fill(Part),
+    /// Store a part of a source request's pages ([`Source::store`]).
+    ///
+    /// [`Source::store`]: crate::Source::store
+    Store(Part),
     /// `fdatasync(2)`.
     Sync,
     /// `fallocate(2)`.
@@ -242,21 +231,8 @@ impl Queue {
     pub fn submit(&mut self, tag: u16, op: BackingOp) -> io::Result<()> {
         let file = types::Fixed(BACKING_FILE);
         let entry = match op {
-            BackingOp::Read {
-                offset_bytes,
-                at_bytes,
-                len_bytes,
-            } => self
-                .path
-                .destination_entry(tag, transfer(offset_bytes, at_bytes, len_bytes, false)),
-            BackingOp::Write {
-                offset_bytes,
-                at_bytes,
-                len_bytes,
-                durable,
-            } => self
-                .path
-                .source_entry(tag, transfer(offset_bytes, at_bytes, len_bytes, durable)),
+            BackingOp::Fill(part) => self.path.destination_entry(tag, part),
+            BackingOp::Store(part) => self.path.source_entry(tag, part),
             BackingOp::Sync => opcode::Fsync::new(file)
                 .flags(types::FsyncFlags::DATASYNC)
                 .build(),
@@ -279,7 +255,10 @@ impl Queue {
     /// The driver's, such as `EACCES` when the device is gone.
     #[inline]
     pub fn gather(&self, request: &Request) -> io::Result<()> {
-        self.path.gather(request)
+        match request.source() {
+            Some(source) => self.path.gather(source),
+            None => Ok(()),
+        }
     }
 
     /// Brings the first `len_bytes` of a destination request's payload to its pages (`user-copy`);
@@ -289,15 +268,19 @@ impl Queue {
     /// As [`Queue::gather`].
     #[inline]
     pub fn scatter(&self, request: &Request, len_bytes: u32) -> io::Result<()> {
-        self.path.scatter(request, len_bytes)
+        match request.destination() {
+            Some(destination) => self.path.scatter(destination, len_bytes),
+            None => Ok(()),
+        }
     }
 
-    /// The payload of the request with this tag as memory of the server; none where it stays in the
-    /// request's own pages (`auto-zero-copy`).
+    /// The payload of a request as memory of the server; none where it stays in the request's own
+    /// pages (`auto-zero-copy`), or has none.
     #[inline]
     #[must_use]
-    pub fn payload(&self, tag: u16, len_bytes: u32) -> Option<Span<'_>> {
-        self.path.payload(tag, len_bytes)
+    pub fn payload(&self, request: &Request) -> Option<Payload<'_>> {
+        let len = payload_bytes(request)?;
+        Payload::of(request, self.path.payload(request.tag(), len)?)
     }
 
     /// Arms the wake event again after [`Completion::Woken`].
@@ -349,12 +332,12 @@ impl Queue {
     }
 }
 
-fn transfer(offset_bytes: u64, at_bytes: u32, len_bytes: u32, durable: bool) -> Transfer {
-    Transfer {
-        backing_offset_bytes: offset_bytes,
-        request_offset_bytes: at_bytes,
-        len_bytes,
-        rw_flags: if durable { libc::RWF_DSYNC } else { 0 },
+/// The length of a read or write, at most 32 MiB; none for other requests.
+#[inline]
+fn payload_bytes(request: &Request) -> Option<u32> {
+    match request.op() {
+        Op::Read | Op::Write => u32::try_from(request.len_bytes()).ok(),
+        _ => None,
     }
 }
 

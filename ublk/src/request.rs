@@ -3,6 +3,8 @@
 use bitflags::bitflags;
 use libublk::sys;
 
+use crate::direction::{Destination, Source};
+
 /// What a request asks for. Directions are the pages' point of view: a read is a *destination*
 /// request (its pages receive data), a write is a *source* request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,6 +140,20 @@ impl Request {
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         u64::from(self.sectors) << 9
+    }
+
+    /// Its pages, if they receive data.
+    #[inline]
+    #[must_use]
+    pub fn destination(&self) -> Option<Destination<'_>> {
+        (self.op == Op::Read).then(|| Destination::new(self))
+    }
+
+    /// Its pages, if they supply data.
+    #[inline]
+    #[must_use]
+    pub fn source(&self) -> Option<Source<'_>> {
+        (self.op == Op::Write).then(|| Source::new(self))
     }
 
     /// Lets go of the request without an answer. Only right when the driver has taken it back, that

@@ -102,19 +102,15 @@ fn transfer(request: &Request, progress: Progress) -> Step {
     let at_bytes = progress.done_bytes;
     let offset_bytes = request.offset_bytes() + u64::from(at_bytes);
     let len_bytes = payload_bytes(request) - at_bytes;
-    Step::Submit(match request.op() {
-        Op::Read => BackingOp::Read {
-            offset_bytes,
-            at_bytes,
-            len_bytes,
-        },
-        _ => BackingOp::Write {
-            offset_bytes,
-            at_bytes,
-            len_bytes,
-            durable: is_fua(request),
-        },
-    })
+    if let Some(pages) = request.destination() {
+        return Step::Submit(pages.fill(offset_bytes, at_bytes, len_bytes));
+    }
+    match request.source() {
+        Some(pages) => {
+            Step::Submit(pages.store(offset_bytes, at_bytes, len_bytes, is_fua(request)))
+        }
+        None => Step::fail(libc::EOPNOTSUPP),
+    }
 }
 
 fn zeroing_mode(request: &Request, zeroing: Zeroing) -> Option<i32> {
@@ -179,12 +175,11 @@ mod tests {
 
     fn write(at_bytes: u32, len_bytes: u32, durable: bool) -> Step {
         let offset_bytes = 4096 + u64::from(at_bytes);
-        Step::Submit(BackingOp::Write {
-            offset_bytes,
-            at_bytes,
-            len_bytes,
-            durable,
-        })
+        let request = Request::new(0, Op::Write, RequestFlags::empty(), 8, 8);
+        let pages = request.source().unwrap();
+        let step = Step::Submit(pages.store(offset_bytes, at_bytes, len_bytes, durable));
+        request.abandon();
+        step
     }
 
     fn fallocate(mode: i32) -> Step {

@@ -2,8 +2,7 @@
 //! data paths that copy, and leave the pages as they were on `auto-zero-copy`, where not touching
 //! them is the point (as with the kernel's null_blk and other ublk servers).
 
-use ublk::memory::Span;
-use ublk::{Op, Request};
+use ublk::{Op, Payload, Request};
 
 use super::file_steps::{Keep, PUNCH, ZERO_RANGE};
 use super::{Step, Zeroing, payload_bytes};
@@ -40,12 +39,12 @@ impl Null {
     }
 
     #[inline]
-    pub(super) fn start(&mut self, request: &Request, payload: Option<Span<'_>>) -> Step {
+    pub(super) fn start(&mut self, request: &Request, payload: Option<Payload<'_>>) -> Step {
         let len = payload_bytes(request);
         let filled = &mut self.filled_bytes[usize::from(request.tag())];
         match (request.op(), payload) {
             (Op::Write, _) => Step::DONE,
-            (Op::Read, Some(payload)) => {
+            (Op::Read, Some(Payload::Destination(payload))) => {
                 if *filled > 0 {
                     // The tail beyond this request stays dirty, and stays noted.
                     payload.zero();
@@ -53,7 +52,7 @@ impl Null {
                 }
                 Step::DONE
             }
-            (Op::Read, None) => Step::DONE,
+            (Op::Read, _) => Step::DONE,
             (Op::Other(_), _) => Step::fail(libc::EOPNOTSUPP),
             (Op::Flush | Op::Discard | Op::WriteZeroes, _) => Step::DONE,
         }

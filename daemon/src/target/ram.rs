@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ublk::memory::{SharedMemory, Span};
-use ublk::{Op, Request};
+use ublk::{Op, Payload, Request};
 
 use super::file_steps::{Keep, PUNCH};
 use super::{Progress, Step, Zeroing, file_steps, payload_bytes};
@@ -29,13 +29,15 @@ impl Ram {
     }
 
     #[inline]
-    pub(super) fn start(&mut self, request: &Request, payload: Option<Span<'_>>) -> Step {
-        match (request.op(), payload) {
+    pub(super) fn start(&mut self, request: &Request, payload: Option<Payload<'_>>) -> Step {
+        match payload {
             // Memory forgets everything at once or nothing: there is no cache to flush.
-            (Op::Flush, _) => Step::DONE,
-            (Op::Read, Some(payload)) => self.copy(request, |memory| payload.copy_from(memory)),
-            (Op::Write, Some(payload)) => self.copy(request, |memory| memory.copy_from(payload)),
-            _ => file_steps::start(request, ZEROING),
+            None if request.op() == Op::Flush => Step::DONE,
+            None => file_steps::start(request, ZEROING),
+            Some(Payload::Destination(pages)) => {
+                self.copy(request, |memory| pages.fill_from(memory))
+            }
+            Some(Payload::Source(pages)) => self.copy(request, |memory| pages.copy_to(memory)),
         }
     }
 

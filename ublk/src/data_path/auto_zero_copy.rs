@@ -8,7 +8,7 @@ use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 use libublk::sys;
 
-use super::Transfer;
+use crate::direction::Part;
 use crate::queue::BACKING_FILE;
 
 /// Requests' pages as fixed buffers; slot = tag.
@@ -27,19 +27,19 @@ impl AutoZeroCopy {
     }
 
     #[inline]
-    pub(crate) fn destination_entry(&self, tag: u16, transfer: Transfer) -> Entry {
-        let offset = transfer.request_offset_bytes as usize as *mut u8;
-        opcode::ReadFixed::new(types::Fixed(BACKING_FILE), offset, transfer.len_bytes, tag)
-            .offset(transfer.backing_offset_bytes)
+    pub(crate) fn destination_entry(&self, tag: u16, part: Part) -> Entry {
+        let offset = part.request_offset_bytes() as usize as *mut u8;
+        opcode::ReadFixed::new(types::Fixed(BACKING_FILE), offset, part.len_bytes(), tag)
+            .offset(part.backing_offset_bytes())
             .build()
     }
 
     #[inline]
-    pub(crate) fn source_entry(&self, tag: u16, transfer: Transfer) -> Entry {
-        let offset = transfer.request_offset_bytes as usize as *const u8;
-        opcode::WriteFixed::new(types::Fixed(BACKING_FILE), offset, transfer.len_bytes, tag)
-            .offset(transfer.backing_offset_bytes)
-            .rw_flags(transfer.rw_flags)
+    pub(crate) fn source_entry(&self, tag: u16, part: Part) -> Entry {
+        let offset = part.request_offset_bytes() as usize as *const u8;
+        opcode::WriteFixed::new(types::Fixed(BACKING_FILE), offset, part.len_bytes(), tag)
+            .offset(part.backing_offset_bytes())
+            .rw_flags(part.rw_flags())
             .build()
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 
-use super::Transfer;
+use crate::direction::Part;
 use crate::memory::{Mapping, Span};
 use crate::queue::BACKING_FILE;
 
@@ -36,34 +36,34 @@ impl Staging {
             .span(usize::from(tag) * self.slot_bytes, len_bytes as usize)
     }
 
-    fn part(&self, tag: u16, transfer: Transfer) -> *mut u8 {
-        let end = transfer.request_offset_bytes + transfer.len_bytes;
+    fn part_of(&self, tag: u16, part: Part) -> *mut u8 {
+        let end = part.request_offset_bytes() + part.len_bytes();
         // SAFETY: the span reaches to the end of the transfer, which begins at or before that end.
         unsafe {
             self.span(tag, end)
                 .as_ptr()
-                .add(transfer.request_offset_bytes as usize)
+                .add(part.request_offset_bytes() as usize)
         }
     }
 
-    pub(crate) fn destination_entry(&self, tag: u16, transfer: Transfer) -> Entry {
+    pub(crate) fn destination_entry(&self, tag: u16, part: Part) -> Entry {
         opcode::Read::new(
             types::Fixed(BACKING_FILE),
-            self.part(tag, transfer),
-            transfer.len_bytes,
+            self.part_of(tag, part),
+            part.len_bytes(),
         )
-        .offset(transfer.backing_offset_bytes)
+        .offset(part.backing_offset_bytes())
         .build()
     }
 
-    pub(crate) fn source_entry(&self, tag: u16, transfer: Transfer) -> Entry {
+    pub(crate) fn source_entry(&self, tag: u16, part: Part) -> Entry {
         opcode::Write::new(
             types::Fixed(BACKING_FILE),
-            self.part(tag, transfer),
-            transfer.len_bytes,
+            self.part_of(tag, part),
+            part.len_bytes(),
         )
-        .offset(transfer.backing_offset_bytes)
-        .rw_flags(transfer.rw_flags)
+        .offset(part.backing_offset_bytes())
+        .rw_flags(part.rw_flags())
         .build()
     }
 }

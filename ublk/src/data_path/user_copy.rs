@@ -8,8 +8,9 @@ use std::os::fd::RawFd;
 use libublk::sys;
 
 use super::copy::Staging;
+use crate::direction::{Destination, Source};
 use crate::memory::Span;
-use crate::request::{Op, Request};
+use crate::request::Request;
 
 /// One queue's staging memory and the way to the requests' pages.
 #[derive(Debug)]
@@ -41,10 +42,8 @@ impl UserCopy {
     ///
     /// A plain system call rather than an entry of the ring: the character device cannot be read
     /// without blocking as far as io_uring knows, which would move each copy to a worker thread.
-    pub(crate) fn gather(&self, request: &Request) -> io::Result<()> {
-        if request.op() != Op::Write {
-            return Ok(());
-        }
+    pub(crate) fn gather(&self, source: Source<'_>) -> io::Result<()> {
+        let request = source.request();
         let span = self.payload(request)?;
         let position = position(self.queue, request.tag());
         // SAFETY: the span is mapped and writable, and is this tag's own.
@@ -60,10 +59,8 @@ impl UserCopy {
     }
 
     /// Stores the first `len_bytes` of the staging memory in a destination request's pages.
-    pub(crate) fn scatter(&self, request: &Request, len_bytes: u32) -> io::Result<()> {
-        if request.op() != Op::Read {
-            return Ok(());
-        }
+    pub(crate) fn scatter(&self, destination: Destination<'_>, len_bytes: u32) -> io::Result<()> {
+        let request = destination.request();
         let span = self.staging.span(request.tag(), len_bytes);
         let position = position(self.queue, request.tag());
         // SAFETY: the span is mapped, and is this tag's own.
