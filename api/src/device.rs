@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::data_path::{DataPath, Transport};
+use crate::geometry::Limits;
 use crate::target::TargetConfig;
 
 /// A device of this daemon, as it really is.
@@ -38,6 +39,8 @@ pub struct Device {
     pub max_io_bytes: u32,
     /// Whether the block layer refuses to write.
     pub read_only: bool,
+    /// What else the block layer was told of it.
+    pub limits: Limits,
     /// Names of the driver's flags in force, without `UBLK_F_`.
     pub flags: Vec<String>,
     /// The generation of its rule set.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::data_path::{DataPath, Transport};
+use crate::geometry::{self, out_of};
 use crate::problem::Problem;
 use crate::target::TargetConfig;
 
@@ -16,17 +17,6 @@ pub const MAX_QUEUES: u16 = 4096;
 
 /// `UBLK_MAX_QUEUE_DEPTH` (include/uapi/linux/ublk_cmd.h).
 pub const MAX_DEPTH: u16 = 4096;
-
-/// The longest request: `UBLK_IO_BUF_BITS` (include/uapi/linux/ublk_cmd.h) leaves 25 bits for the offset
-/// within the payload of one tag.
-pub const MAX_IO_BYTES: u32 = 1 << 25;
-
-/// The smallest page of the kernels this runs on. A logical block may not exceed a page
-/// (`ublk_validate_params`, drivers/block/ublk_drv.c), and the longest request is whole pages.
-const PAGE_BYTES: u32 = 4096;
-
-/// The largest physical block that is served. The driver takes any.
-const MAX_PHYSICAL_BLOCK_BYTES: u32 = PAGE_BYTES;
 
 /// What a device is to be. Everything but `target` may be left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -60,15 +50,60 @@ pub struct DeviceConfig {
     /// The physical block in bytes, a power of two from the logical block to 4096; the backing's if absent,
     /// 4096 where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 512, maximum = 4096)]
     pub physical_block_bytes: Option<u32>,
+    /// The smallest I/O that costs no more than its size, in bytes: a power of two from the physical block
+    /// to 256 MiB; the physical block if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 512, maximum = 268_435_456)]
+    pub io_min_bytes: Option<u32>,
+    /// The best size of an I/O in bytes: a power of two from `io_min_bytes` to 256 MiB; that if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 512, maximum = 268_435_456)]
+    pub io_opt_bytes: Option<u32>,
     /// The longest request in bytes, whole pages of 4096 up to 32 MiB; 512 KiB if absent.
     #[serde(default = "default_max_io_bytes")]
     #[schema(minimum = 4096, maximum = 33_554_432, default = 524_288)]
     pub max_io_bytes: u32,
+    /// How many pieces of memory a request may have, from 1; 65,535 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub max_segments: Option<u16>,
+    /// The longest piece in bytes, a multiple of 512 from 4096; without limit if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 4096)]
+    pub max_segment_bytes: Option<u32>,
+    /// No piece crosses a multiple of this, a power of two from 4096, in bytes; 4 GiB if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 4096)]
+    pub segment_boundary_bytes: Option<u64>,
+    /// What a client's memory must be aligned to with O_DIRECT: a power of two from 4 to 4096, in bytes. If
+    /// absent it is what the backing needs on a data path that hands it the client's memory, else 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 4, maximum = 4096)]
+    pub dma_alignment_bytes: Option<u32>,
     /// Whether writing is refused by the block layer; no if absent. A backing is then opened for
     /// reading only.
     #[serde(default)]
     pub read_only: bool,
+    /// Whether the device says of itself that it rotates, which schedulers and file systems ask; no if
+    /// absent.
+    #[serde(default)]
+    pub rotational: bool,
+    /// The unit of discard in bytes, a power of two from the physical block to 256 MiB; what the backing
+    /// has if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 512, maximum = 268_435_456)]
+    pub discard_granularity_bytes: Option<u32>,
+    /// The longest discard in bytes, 0 for no discard; as long as can be if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2_147_479_552)]
+    pub max_discard_bytes: Option<u32>,
+    /// The longest write zeroes in bytes, 0 to let the kernel write zeroes as data; as long as can be if
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2_147_479_552)]
+    pub max_write_zeroes_bytes: Option<u32>,
     /// Rules in force from the first request on; none if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -102,17 +137,21 @@ impl DeviceConfig {
             depth: default_depth(),
             logical_block_bytes: None,
             physical_block_bytes: None,
+            io_min_bytes: None,
+            io_opt_bytes: None,
             max_io_bytes: default_max_io_bytes(),
+            max_segments: None,
+            max_segment_bytes: None,
+            segment_boundary_bytes: None,
+            dma_alignment_bytes: None,
             read_only: false,
+            rotational: false,
+            discard_granularity_bytes: None,
+            max_discard_bytes: None,
+            max_write_zeroes_bytes: None,
             rules: Vec::new(),
             seed: 0,
         }
-    }
-
-    /// The physical block in bytes: what was asked for, else 4096, which is never below the logical one.
-    #[must_use]
-    pub fn physical_block(&self) -> u32 {
-        self.physical_block_bytes.unwrap_or(PAGE_BYTES)
     }
 
     /// Checks everything that can be judged without the kernel and the backing.
@@ -138,7 +177,7 @@ impl DeviceConfig {
                 format!("1 to {MAX_DEPTH} requests a queue"),
             ));
         }
-        self.check_blocks()?;
+        geometry::check(self)?;
         self.check_target()?;
         let size_bytes = self.target.size_bytes().unwrap_or(u64::MAX);
         let geometry = Geometry {
@@ -148,26 +187,6 @@ impl DeviceConfig {
             Ok(_) => Ok(()),
             Err(error) => Err(Problem::rule_of_list(&error)),
         }
-    }
-
-    fn check_blocks(&self) -> Result<(), Problem> {
-        let logical = self.logical_block_bytes.unwrap_or(512);
-        if !is_block(logical, 512, PAGE_BYTES) {
-            let expected = format!("a power of two from 512 to {PAGE_BYTES}");
-            return Err(out_of("/logical_block_bytes", logical, expected));
-        }
-        let physical = self.physical_block();
-        if !is_block(physical, logical, MAX_PHYSICAL_BLOCK_BYTES) {
-            let expected = format!("a power of two from {logical} to {MAX_PHYSICAL_BLOCK_BYTES}");
-            return Err(out_of("/physical_block_bytes", physical, expected));
-        }
-        let whole_pages = self.max_io_bytes.is_multiple_of(PAGE_BYTES);
-        if !whole_pages || !(PAGE_BYTES..=MAX_IO_BYTES).contains(&self.max_io_bytes) {
-            let expected =
-                format!("a multiple of {PAGE_BYTES} from {PAGE_BYTES} to {MAX_IO_BYTES}");
-            return Err(out_of("/max_io_bytes", self.max_io_bytes, expected));
-        }
-        Ok(())
     }
 
     fn check_target(&self) -> Result<(), Problem> {
@@ -193,117 +212,5 @@ impl DeviceConfig {
     }
 }
 
-fn is_block(bytes: u32, least: u32, most: u32) -> bool {
-    bytes.is_power_of_two() && (least..=most).contains(&bytes)
-}
-
-fn out_of(pointer: &str, found: impl std::fmt::Display, expected: String) -> Problem {
-    Problem::field(pointer, format!("found `{found}`"), expected)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::body::read_body;
-
-    #[test]
-    fn a_target_is_enough() {
-        let config: DeviceConfig =
-            read_body(br#"{"target":{"ram":{"size_bytes":1048576}}}"#).unwrap();
-        assert_eq!(
-            config,
-            DeviceConfig::new(TargetConfig::Ram {
-                size_bytes: 1 << 20
-            })
-        );
-        assert_eq!(config.validate(), Ok(()));
-        let json = serde_json::to_vec(&config).unwrap();
-        assert_eq!(read_body::<DeviceConfig>(&json), Ok(config));
-    }
-
-    #[test]
-    fn a_loop_is_read_with_its_rules() {
-        let body =
-            br#"{"id":3,"target":{"loop":{"file":"/x","direct":true}},"data_path":"user-copy",
-            "rules":[{"name":"bad","where":{"lba":"1G+8"},"action":{"fail":{}}}]}"#;
-        let config: DeviceConfig = read_body(body).unwrap();
-        assert_eq!(config.validate(), Ok(()));
-        assert_eq!(config.rules.len(), 1);
-    }
-
-    /// What is put beside a good target, and where the problem points.
-    const BAD: [(&str, &str); 20] = [
-        (r#""id":1048576"#, "/id"),
-        (r#""id":-1"#, "/id"),
-        (r#""queues":0"#, "/queues"),
-        (r#""queues":4097"#, "/queues"),
-        (r#""queues":70000"#, "/queues"),
-        (r#""depth":0"#, "/depth"),
-        (r#""depth":"128""#, "/depth"),
-        (r#""logical_block_bytes":256"#, "/logical_block_bytes"),
-        (r#""logical_block_bytes":1000"#, "/logical_block_bytes"),
-        (r#""logical_block_bytes":8192"#, "/logical_block_bytes"),
-        (
-            r#""logical_block_bytes":4096,"physical_block_bytes":512"#,
-            "/physical_block_bytes",
-        ),
-        (r#""max_io_bytes":2048"#, "/max_io_bytes"),
-        (r#""max_io_bytes":4097"#, "/max_io_bytes"),
-        (r#""max_io_bytes":67108864"#, "/max_io_bytes"),
-        (r#""data_path":"fast""#, "/data_path"),
-        (r#""transport":"bulk""#, "/transport"),
-        (
-            r#""rules":[{"name":"a","action":{"fail":{"status":"EPERM"}}}]"#,
-            "/rules/0/action/fail/status",
-        ),
-        (
-            r#""rules":[{"name":"a","action":{"fail":{}},"where":{"lba":"2048"}}]"#,
-            "/rules/0/where/lba",
-        ),
-        (
-            r#""rules":[{"name":"a","action":{"fail":{}}},{"name":"a","action":{"fail":{}}}]"#,
-            "/rules/1/name",
-        ),
-        (r#""que":1"#, "/que"),
-    ];
-
-    #[test]
-    fn bad_fields_are_pointed_to() {
-        for (field, pointer) in BAD {
-            let body = format!(r#"{{"target":{{"ram":{{"size_bytes":1048576}}}},{field}}}"#);
-            let problem = match read_body::<DeviceConfig>(body.as_bytes()) {
-                Ok(config) => config.validate().unwrap_err(),
-                Err(problem) => problem,
-            };
-            assert_eq!(
-                problem.pointer.as_deref(),
-                Some(pointer),
-                "{field}: {problem}"
-            );
-        }
-    }
-
-    #[test]
-    fn bad_targets_are_pointed_to() {
-        for (target, pointer) in [
-            (r#"{"ram":{"size_bytes":0}}"#, "/target/ram/size_bytes"),
-            (r#"{"null":{"size_bytes":1000}}"#, "/target/null/size_bytes"),
-            (r#"{"loop":{"file":"disk.img"}}"#, "/target/loop/file"),
-            (r#"{"loop":{"file":""}}"#, "/target/loop/file"),
-            (r#"{"loop":{"file":"/x","sync":true}}"#, "/target/loop/sync"),
-            (r#"{"tape":{}}"#, "/target"),
-            (r#""ram""#, "/target/ram"),
-        ] {
-            let body = format!(r#"{{"target":{target}}}"#);
-            let problem = match read_body::<DeviceConfig>(body.as_bytes()) {
-                Ok(config) => config.validate().unwrap_err(),
-                Err(problem) => problem,
-            };
-            assert_eq!(
-                problem.pointer.as_deref(),
-                Some(pointer),
-                "{target}: {problem}"
-            );
-        }
-    }
-}
+mod tests;

@@ -86,8 +86,12 @@ pub struct Backing {
     pub logical_block_bytes: u32,
     /// The unit that its medium or file system writes without reading first.
     pub physical_block_bytes: u32,
-    /// What memory must be aligned to for O_DIRECT, as a mask.
-    pub memory_alignment_mask: u32,
+    /// What memory must be aligned to for O_DIRECT, in bytes.
+    pub memory_alignment_bytes: u32,
+    /// The unit in which it discards, in bytes.
+    pub discard_granularity_bytes: u32,
+    /// Whether a write that has ended may be lost until a flush.
+    pub volatile_cache: bool,
     /// How ranges are zeroed.
     pub zeroing: Zeroing,
     /// Keeps other servers away; released with the backing.
@@ -129,7 +133,9 @@ impl Backing {
             size_bytes: limits.size_bytes,
             logical_block_bytes: limits.logical_block_bytes,
             physical_block_bytes: limits.physical_block_bytes,
-            memory_alignment_mask: limits.memory_alignment_mask,
+            memory_alignment_bytes: limits.memory_alignment_bytes,
+            discard_granularity_bytes: limits.discard_granularity_bytes,
+            volatile_cache: limits.volatile_cache,
             zeroing: limits.zeroing,
             _claim: claimed,
         })

@@ -1,5 +1,6 @@
 //! One device, from ADD to DEL.
 
+mod geometry;
 mod plan;
 mod threads;
 
@@ -97,6 +98,8 @@ pub struct Device {
     pub logical_block_bytes: u32,
     /// The physical block in bytes.
     pub physical_block_bytes: u32,
+    /// What else the block layer was told.
+    pub limits: api::Limits,
     /// What its queues share.
     pub shared: Arc<DeviceShared>,
     /// Its queues.
@@ -157,6 +160,7 @@ impl Device {
             size_bytes: plan.params.device_sectors << 9,
             logical_block_bytes: plan.params.logical_block.bytes(),
             physical_block_bytes: plan.params.physical_block.bytes(),
+            limits: geometry::limits(&plan.params),
             config,
             info,
             shared,

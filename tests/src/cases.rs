@@ -4,6 +4,7 @@ mod backing;
 mod bad_input;
 mod durability;
 mod faults;
+mod geometry;
 mod holds;
 mod integrity;
 mod lifecycle;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<Case> {
         durability::CASES,
         queues::CASES,
         faults::CASES,
+        geometry::CASES,
         holds::CASES,
         lifecycle::CASES,
         backing::CASES,

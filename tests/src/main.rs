@@ -21,6 +21,7 @@ mod model;
 mod outcome;
 mod programs;
 mod runner;
+mod scratch;
 
 use std::process::ExitCode;
 

@@ -2,24 +2,36 @@
 
 use libublk::sys;
 
-/// `struct ublk_params` up to its `dma` member.
+/// `struct ublk_params` up to its `seg` member.
 ///
 /// The binding of libublk 0.4.8 ends with `zoned`, at byte 108, and is padded to 112; in the kernel
-/// `dma` stands at 108. So the structure is laid out here from the binding's members. The driver copies
-/// `len` bytes and takes the rest as zero (`ublk_ctrl_set_params`).
+/// `dma` stands at 108, and members of later kernels follow it. So the structure is laid out here from the
+/// binding's members. The driver copies `len` bytes and takes the rest as zero (`ublk_ctrl_set_params`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawParams {
     pub(crate) len: u32,
-    types: u32,
+    pub(crate) types: u32,
     basic: sys::ublk_param_basic,
     discard: sys::ublk_param_discard,
     devt: sys::ublk_param_devt,
     zoned: sys::ublk_param_zoned,
     dma: DmaAlign,
+    segment: Segment,
 }
 
 const _: () = assert!(std::mem::offset_of!(RawParams, dma) == 108);
+const _: () = assert!(std::mem::offset_of!(RawParams, segment) == 120);
+
+/// `UBLK_PARAM_TYPE_SEGMENT`, which the binding does not have.
+pub(crate) const TYPE_SEGMENT: u32 = 1 << 5;
+
+/// Kinds of parameters that not every kernel with our commands has: the bit in `types`, what it is, and
+/// the first kernel with it (from the dates of the commits). The driver clears the bits that it does not know (`ublk_ctrl_set_params`).
+pub(crate) const LATER_TYPES: &[(u32, &str, &str)] = &[
+    (sys::UBLK_PARAM_TYPE_DMA_ALIGN, "a DMA alignment", "6.15"),
+    (TYPE_SEGMENT, "limits of segments", "6.15"),
+];
 
 /// `struct ublk_param_dma_align`.
 #[repr(C)]
@@ -27,6 +39,16 @@ const _: () = assert!(std::mem::offset_of!(RawParams, dma) == 108);
 pub(crate) struct DmaAlign {
     alignment: u32,
     pad: [u8; 4],
+}
+
+/// `struct ublk_param_segment`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Segment {
+    boundary_mask: u64,
+    max_bytes: u32,
+    max: u16,
+    pad: [u8; 2],
 }
 
 /// A power of two, kept as its exponent, for block sizes.
@@ -57,78 +79,121 @@ pub struct Params {
     pub logical_block: BlockShift,
     /// The unit that the medium writes without reading first.
     pub physical_block: BlockShift,
+    /// The smallest I/O that costs no more than its size; not below the physical block.
+    pub io_min: BlockShift,
+    /// The best size of an I/O; not below the physical block.
+    pub io_opt: BlockShift,
     /// The longest read or write, in bytes.
     pub max_io_bytes: u32,
     /// Clients may not write.
     pub read_only: bool,
+    /// The device says that it rotates.
+    pub rotational: bool,
     /// A completed write may be lost until a flush: the kernel then sends flushes and FUA.
     pub volatile_cache: bool,
-    /// The unit of discard in bytes, or none where discard is not offered.
-    pub discard_granularity_bytes: Option<u32>,
-    /// Whether write zeroes is offered.
-    pub write_zeroes: bool,
-    /// What client memory must be aligned to, as a mask (511 for most O_DIRECT backings); only with
-    /// zero copy, where that memory reaches the backing as it is. Without it the driver's default is
-    /// a mask of 3 (`ublk_ctrl_start_dev`).
+    /// How discard is offered, or none where it is not.
+    pub discard: Option<Discard>,
+    /// The longest write zeroes in bytes, at most 2 GiB less one page; 0 where it is not offered.
+    pub max_write_zeroes_bytes: u32,
+    /// Limits of the pieces of a request, or none for the driver's, which are as good as no limits.
+    pub segments: Option<Segments>,
+    /// What client memory must be aligned to, as a mask (511 for most O_DIRECT backings). Without it the
+    /// driver's default is a mask of 3 (`ublk_ctrl_start_dev`).
     pub dma_alignment_mask: Option<u32>,
 }
 
-/// The longest discard or write zeroes that we take, in sectors: 2 GiB less one page keeps the
-/// result of a commit, which counts bytes in an `i32`, positive.
-const MAX_RANGE_SECTORS: u32 = (i32::MAX as u32 >> 9) & !7;
+/// How discard is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discard {
+    /// Its unit in bytes; not below the physical block, to which the block layer raises it.
+    pub granularity_bytes: u32,
+    /// The longest, in bytes; at most 2 GiB less one page, which keeps the result of a commit, an `i32`
+    /// of bytes, positive.
+    pub max_bytes: u32,
+}
+
+/// Limits of the pieces of memory of a request. The driver wants all three or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segments {
+    /// How many.
+    pub max: u16,
+    /// The longest, in bytes; at least 4096.
+    pub max_bytes: u32,
+    /// No piece crosses a multiple of this mask plus one, a power of two of at least 4096.
+    pub boundary_mask: u64,
+}
+
+impl Segments {
+    /// As good as no limits: what the block layer has without any (`blk_validate_limits`).
+    pub const NONE: Self = Self {
+        max: u16::MAX,
+        max_bytes: u32::MAX,
+        boundary_mask: u32::MAX as u64,
+    };
+}
 
 impl Params {
     pub(crate) fn to_raw(self) -> RawParams {
         let mut raw = RawParams {
-            // The structure is 120 bytes long.
+            // The structure is 136 bytes long.
             len: u32::try_from(size_of::<RawParams>()).unwrap_or(0),
             types: sys::UBLK_PARAM_TYPE_BASIC,
-            basic: sys::ublk_param_basic {
-                attrs: self.attributes(),
-                logical_bs_shift: self.logical_block.0,
-                physical_bs_shift: self.physical_block.0,
-                io_min_shift: self.logical_block.0,
-                io_opt_shift: self.physical_block.0,
-                max_sectors: self.max_io_bytes >> 9,
-                dev_sectors: self.device_sectors,
-                ..Default::default()
-            },
+            basic: self.basic(),
             discard: sys::ublk_param_discard::default(),
             devt: sys::ublk_param_devt::default(),
             zoned: sys::ublk_param_zoned::default(),
             dma: DmaAlign::default(),
+            segment: Segment::default(),
         };
         // The driver refuses a granularity of zero once the type is set (`ublk_validate_params`), so
         // write zeroes alone still names the logical block.
-        if self.discard_granularity_bytes.is_some() || self.write_zeroes {
+        if self.discard.is_some() || self.max_write_zeroes_bytes > 0 {
             raw.types |= sys::UBLK_PARAM_TYPE_DISCARD;
-            let discard = self.discard_granularity_bytes;
+            let granularity = |discard: Discard| discard.granularity_bytes;
             raw.discard = sys::ublk_param_discard {
-                discard_granularity: discard.unwrap_or(self.logical_block.bytes()),
-                max_discard_sectors: discard.map_or(0, |_| MAX_RANGE_SECTORS),
-                max_write_zeroes_sectors: if self.write_zeroes {
-                    MAX_RANGE_SECTORS
-                } else {
-                    0
-                },
+                discard_granularity: self.discard.map_or(self.logical_block.bytes(), granularity),
+                max_discard_sectors: self.discard.map_or(0, |discard| discard.max_bytes >> 9),
+                max_write_zeroes_sectors: self.max_write_zeroes_bytes >> 9,
                 max_discard_segments: 1,
                 ..Default::default()
             };
         }
         if let Some(alignment) = self.dma_alignment_mask {
             raw.types |= sys::UBLK_PARAM_TYPE_DMA_ALIGN;
-            raw.dma = DmaAlign {
-                alignment,
-                pad: [0; 4],
+            raw.dma.alignment = alignment;
+        }
+        if let Some(limits) = self.segments {
+            raw.types |= TYPE_SEGMENT;
+            raw.segment = Segment {
+                boundary_mask: limits.boundary_mask,
+                max_bytes: limits.max_bytes,
+                max: limits.max,
+                pad: [0; 2],
             };
         }
         raw
+    }
+
+    fn basic(self) -> sys::ublk_param_basic {
+        sys::ublk_param_basic {
+            attrs: self.attributes(),
+            logical_bs_shift: self.logical_block.0,
+            physical_bs_shift: self.physical_block.0,
+            io_min_shift: self.io_min.0,
+            io_opt_shift: self.io_opt.0,
+            max_sectors: self.max_io_bytes >> 9,
+            dev_sectors: self.device_sectors,
+            ..Default::default()
+        }
     }
 
     fn attributes(self) -> u32 {
         let mut attributes = 0;
         if self.read_only {
             attributes |= sys::UBLK_ATTR_READ_ONLY;
+        }
+        if self.rotational {
+            attributes |= sys::UBLK_ATTR_ROTATIONAL;
         }
         if self.volatile_cache {
             attributes |= sys::UBLK_ATTR_VOLATILE_CACHE | sys::UBLK_ATTR_FUA;
@@ -146,11 +211,15 @@ mod tests {
             device_sectors: 2048,
             logical_block: BlockShift::from_bytes(512).unwrap(),
             physical_block: BlockShift::from_bytes(4096).unwrap(),
+            io_min: BlockShift::from_bytes(4096).unwrap(),
+            io_opt: BlockShift::from_bytes(4096).unwrap(),
             max_io_bytes: 512 << 10,
             read_only: false,
+            rotational: false,
             volatile_cache: true,
-            discard_granularity_bytes: None,
-            write_zeroes: false,
+            discard: None,
+            max_write_zeroes_bytes: 0,
+            segments: None,
             dma_alignment_mask: None,
         }
     }
@@ -178,12 +247,33 @@ mod tests {
     #[test]
     fn write_zeroes_without_discard_names_a_granularity() {
         let raw = Params {
-            write_zeroes: true,
+            max_write_zeroes_bytes: 1 << 20,
             ..params()
         }
         .to_raw();
         assert_eq!(raw.discard.discard_granularity, 512);
         assert_eq!(raw.discard.max_discard_sectors, 0);
-        assert!(raw.discard.max_write_zeroes_sectors > 0);
+        assert_eq!(raw.discard.max_write_zeroes_sectors, 2048);
+    }
+
+    #[test]
+    fn limits_of_segments_stand_where_the_kernel_looks_for_them() {
+        let raw = Params {
+            segments: Some(Segments {
+                max: 7,
+                max_bytes: 8192,
+                boundary_mask: 0xffff,
+            }),
+            ..params()
+        }
+        .to_raw();
+        assert_ne!(raw.types & TYPE_SEGMENT, 0);
+        assert_eq!(raw.len, 136);
+        let limits = (
+            raw.segment.max,
+            raw.segment.max_bytes,
+            raw.segment.boundary_mask,
+        );
+        assert_eq!(limits, (7, 8192, 0xffff));
     }
 }

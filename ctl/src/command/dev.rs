@@ -3,7 +3,7 @@
 mod add;
 
 use anyhow::Result;
-use api::{Device, DeviceDeleted, DeviceList, SCHEMA, TargetConfig, call};
+use api::{Device, DeviceDeleted, DeviceList, Limits, SCHEMA, TargetConfig, call};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -200,6 +200,9 @@ fn device_text(device: &Device) -> String {
             "longest request",
             Size(device.max_io_bytes.into()).to_string(),
         ),
+        ("I/O sizes", sizes_text(&device.limits)),
+        ("memory", memory_text(&device.limits)),
+        ("medium", medium_text(&device.limits)),
         (
             "rules",
             format!(
@@ -211,6 +214,50 @@ fn device_text(device: &Device) -> String {
         ("driver flags", device.flags.join(" ")),
         ("served by", format!("process {}", device.daemon_pid)),
     ])
+}
+
+fn sizes_text(limits: &Limits) -> String {
+    let size = |bytes: u32| Size(bytes.into());
+    format!(
+        "{} smallest, {} best",
+        size(limits.io_min_bytes),
+        size(limits.io_opt_bytes)
+    )
+}
+
+fn memory_text(limits: &Limits) -> String {
+    let longest = match limits.max_segment_bytes {
+        u32::MAX => "any length".to_owned(),
+        bytes => format!("up to {}", Size(bytes.into())),
+    };
+    format!(
+        "aligned to {} bytes; at most {} of {longest}, none across {}",
+        limits.dma_alignment_bytes,
+        counted(limits.max_segments, "segment"),
+        Size(limits.segment_boundary_bytes),
+    )
+}
+
+fn medium_text(limits: &Limits) -> String {
+    let cache = if limits.volatile_cache {
+        "volatile cache"
+    } else {
+        "no volatile cache"
+    };
+    let discard = match limits.max_discard_bytes {
+        0 => "no discard".to_owned(),
+        most => format!(
+            "discard of {} up to {}",
+            Size(limits.discard_granularity_bytes.into()),
+            Size(most.into())
+        ),
+    };
+    let zeroes = match limits.max_write_zeroes_bytes {
+        0 => "no write zeroes".to_owned(),
+        most => format!("write zeroes up to {}", Size(most.into())),
+    };
+    let turns = if limits.rotational { "rotates; " } else { "" };
+    format!("{turns}{cache}; {discard}; {zeroes}")
 }
 
 /// The word that JSON has for a value, for people.
@@ -247,6 +294,19 @@ pub(crate) mod tests {
             physical_block_bytes: 4096,
             max_io_bytes: 512 << 10,
             read_only: false,
+            limits: Limits {
+                io_min_bytes: 4096,
+                io_opt_bytes: 4096,
+                max_segments: 65535,
+                max_segment_bytes: u32::MAX,
+                segment_boundary_bytes: 1 << 32,
+                dma_alignment_bytes: 512,
+                rotational: false,
+                volatile_cache: true,
+                discard_granularity_bytes: 4096,
+                max_discard_bytes: (2 << 30) - 4096,
+                max_write_zeroes_bytes: (2 << 30) - 4096,
+            },
             flags: vec!["USER_COPY".to_owned(), "AUTO_BUF_REG".to_owned()],
             generation: 3,
             seed: 0,

@@ -18,7 +18,9 @@ pub(super) struct Limits {
     pub(super) size_bytes: u64,
     pub(super) logical_block_bytes: u32,
     pub(super) physical_block_bytes: u32,
-    pub(super) memory_alignment_mask: u32,
+    pub(super) memory_alignment_bytes: u32,
+    pub(super) discard_granularity_bytes: u32,
+    pub(super) volatile_cache: bool,
     pub(super) zeroing: Zeroing,
 }
 
@@ -32,7 +34,7 @@ pub(super) fn read(
     let end = lseek(file, 0, Whence::SeekEnd).map_err(|e| inspect("size")(e.into()))?;
     let size_bytes = u64::try_from(end).unwrap_or(0);
     if metadata.file_type().is_block_device() {
-        return Ok(block_device(metadata, size_bytes));
+        return Ok(block_device(metadata, size_bytes, mode));
     }
     // O_DIRECT on a file needs offsets aligned to the device below; statx tells since Linux 6.1.
     let (memory, offset) = direct_alignment(file).unwrap_or((512, 512));
@@ -43,7 +45,10 @@ pub(super) fn read(
         size_bytes,
         logical_block_bytes,
         physical_block_bytes: page_or_less(cluster).max(logical_block_bytes),
-        memory_alignment_mask: memory.max(512) - 1,
+        memory_alignment_bytes: memory.clamp(4, 4096),
+        discard_granularity_bytes: page_or_less(cluster),
+        // A file system keeps data in its cache, and metadata there even with O_DIRECT.
+        volatile_cache: !mode.read_only,
         zeroing: file_zeroing(file, size_bytes, mode),
     })
 }
@@ -52,10 +57,7 @@ pub(super) fn read(
 /// no size (`FALLOC_FL_KEEP_SIZE`); blocks preallocated there are given up.
 fn file_zeroing(file: &File, size_bytes: u64, mode: Mode) -> Zeroing {
     if mode.read_only {
-        return Zeroing {
-            unmap: None,
-            keep: None,
-        };
+        return Zeroing::NONE;
     }
     let works = |mode: i32| {
         let flags = FallocateFlags::from_bits_retain(mode);
@@ -76,13 +78,14 @@ fn file_zeroing(file: &File, size_bytes: u64, mode: Mode) -> Zeroing {
 }
 
 /// A block device's limits stand in its queue directory, for a partition in its disk's.
-fn block_device(metadata: &Metadata, size_bytes: u64) -> Limits {
+fn block_device(metadata: &Metadata, size_bytes: u64, mode: Mode) -> Limits {
     let (major, minor) = device_number(metadata);
     let node = format!("/sys/dev/block/{major}:{minor}");
-    let attribute = |name: &str| -> Option<u64> {
-        let read = |path: String| fs::read_to_string(path).ok()?.trim().parse().ok();
+    let text = |name: &str| -> Option<String> {
+        let read = |path: String| Some(fs::read_to_string(path).ok()?.trim().to_owned());
         read(format!("{node}/queue/{name}")).or_else(|| read(format!("{node}/../queue/{name}")))
     };
+    let attribute = |name: &str| -> Option<u64> { text(name)?.parse().ok() };
     let bytes = |name: &str, default: u32| {
         attribute(name)
             .and_then(|value| u32::try_from(value).ok())
@@ -92,16 +95,28 @@ fn block_device(metadata: &Metadata, size_bytes: u64) -> Limits {
     // fallocate on a block device (`blkdev_fallocate`): PUNCH_HOLE is write zeroes that may unmap,
     // without a fallback; ZERO_RANGE falls back to writing zeroes and so always works.
     let unmap = (attribute("write_zeroes_max_bytes").unwrap_or(0) > 0).then_some(PUNCH);
+    let zeroing = Zeroing {
+        unmap,
+        keep: Some(Keep::Range(ZERO_RANGE)),
+    };
+    // What is written past the page cache to a device without a cache of its own is durable at once.
+    let write_through = mode.direct && text("write_cache").as_deref() == Some("write through");
     Limits {
         size_bytes,
         logical_block_bytes,
         physical_block_bytes: bytes("physical_block_size", 512)
             .min(4096)
             .max(logical_block_bytes),
-        memory_alignment_mask: bytes("dma_alignment", 511).max(511),
-        zeroing: Zeroing {
-            unmap,
-            keep: Some(Keep::Range(ZERO_RANGE)),
+        // A mask (`queue_dma_alignment`, block/blk-sysfs.c).
+        memory_alignment_bytes: bytes("dma_alignment", 511).saturating_add(1).clamp(4, 4096),
+        discard_granularity_bytes: bytes("discard_granularity", 4096)
+            .next_power_of_two()
+            .clamp(512, 1 << 28),
+        volatile_cache: !mode.read_only && !write_through,
+        zeroing: if mode.read_only {
+            Zeroing::NONE
+        } else {
+            zeroing
         },
     }
 }

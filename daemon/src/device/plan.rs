@@ -7,10 +7,9 @@ use std::sync::Arc;
 use api::{DataPath, DeviceConfig, TargetConfig, Transport};
 use ublk::control::AddDevice;
 use ublk::memory::SharedMemory;
-use ublk::params::BlockShift;
 use ublk::{DataPathKind, Features, Params};
 
-use super::DeviceError;
+use super::{DeviceError, geometry};
 use crate::backing::{Backing, Mode};
 use crate::target::{LoopFile, Null, Ram, Target, Zeroing};
 
@@ -52,15 +51,16 @@ impl Source {
 }
 
 /// What a target brings along.
-struct Medium {
+pub(super) struct Medium {
     source: Source,
-    size_bytes: u64,
-    logical_block_bytes: u32,
-    physical_block_bytes: u32,
-    zeroing: Zeroing,
-    volatile_cache: bool,
-    /// Set where client memory must be aligned more strictly than the driver's default.
-    memory_alignment_mask: Option<u32>,
+    pub(super) size_bytes: u64,
+    pub(super) logical_block_bytes: u32,
+    pub(super) physical_block_bytes: u32,
+    pub(super) zeroing: Zeroing,
+    pub(super) discard_granularity_bytes: u32,
+    pub(super) volatile_cache: bool,
+    /// What memory must be aligned to, where the medium cares.
+    pub(super) memory_alignment_bytes: Option<u32>,
 }
 
 impl Plan {
@@ -70,39 +70,7 @@ impl Plan {
         }
         let data_path = choose_data_path(config.data_path, offered)?;
         let medium = Medium::open(config)?;
-        let logical = block(
-            config.logical_block_bytes,
-            medium.logical_block_bytes,
-            "/logical_block_bytes",
-        )?;
-        let wish = medium.physical_block_bytes.max(logical.bytes());
-        let physical = block(config.physical_block_bytes, wish, "/physical_block_bytes")?;
-        if physical.bytes() < logical.bytes() {
-            let reason = format!(
-                "{} is less than the logical block of {}",
-                physical.bytes(),
-                logical.bytes()
-            );
-            return Err(DeviceError::Config {
-                field: "/physical_block_bytes",
-                reason,
-            });
-        }
-        let sectors =
-            (medium.size_bytes / u64::from(logical.bytes())) * u64::from(logical.bytes() >> 9);
-        let params = Params {
-            device_sectors: sectors,
-            logical_block: logical,
-            physical_block: physical,
-            max_io_bytes: config.max_io_bytes,
-            read_only: config.read_only,
-            volatile_cache: medium.volatile_cache,
-            discard_granularity_bytes: medium.zeroing.can_discard().then_some(physical.bytes()),
-            write_zeroes: medium.zeroing.can_write_zeroes(),
-            dma_alignment_mask: medium
-                .memory_alignment_mask
-                .filter(|_| data_path.reaches_client_pages()),
-        };
+        let params = geometry::params(config, &medium, data_path)?;
         // A scan would let the kernel's own probing use up one-shot faults.
         let quiet_start = offered & Features::NO_AUTO_PART_SCAN;
         let add = AddDevice {
@@ -138,8 +106,9 @@ impl Medium {
                     logical_block_bytes: backing.logical_block_bytes,
                     physical_block_bytes: backing.physical_block_bytes,
                     zeroing: backing.zeroing,
-                    volatile_cache: !read_only,
-                    memory_alignment_mask: direct.then_some(backing.memory_alignment_mask),
+                    discard_granularity_bytes: backing.discard_granularity_bytes,
+                    volatile_cache: backing.volatile_cache,
+                    memory_alignment_bytes: direct.then_some(backing.memory_alignment_bytes),
                     source: Source::Loop(Arc::new(backing)),
                 })
             }
@@ -172,8 +141,9 @@ impl Medium {
             logical_block_bytes: 512,
             physical_block_bytes: 4096,
             zeroing,
+            discard_granularity_bytes: 4096,
             volatile_cache: false,
-            memory_alignment_mask: None,
+            memory_alignment_bytes: None,
         }
     }
 }
@@ -192,23 +162,6 @@ fn choose_data_path(wanted: DataPath, offered: Features) -> Result<DataPathKind,
     };
     offered.require(kind.features())?;
     Ok(kind)
-}
-
-/// A block size: what was asked for, if it is possible, else the medium's.
-fn block(asked: Option<u32>, medium: u32, field: &'static str) -> Result<BlockShift, DeviceError> {
-    let bytes = asked.unwrap_or(medium);
-    let reason = format!(
-        "{bytes} is not possible here; a power of two from {} to 4096 is needed",
-        if field == "/logical_block_bytes" {
-            medium
-        } else {
-            512
-        }
-    );
-    let possible = bytes <= 4096 && (field != "/logical_block_bytes" || bytes >= medium);
-    BlockShift::from_bytes(bytes)
-        .filter(|_| possible)
-        .ok_or(DeviceError::Config { field, reason })
 }
 
 fn unsupported(field: &'static str, reason: &str) -> DeviceError {

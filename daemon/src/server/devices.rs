@@ -96,6 +96,7 @@ fn describe(device: &device::Device) -> Device {
         physical_block_bytes: device.physical_block_bytes,
         max_io_bytes: device.info.max_io_bytes,
         read_only: device.config.read_only,
+        limits: device.limits,
         flags: device
             .info
             .flags

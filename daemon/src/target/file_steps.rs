@@ -27,6 +27,12 @@ pub(crate) const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_
 pub(crate) const ZERO_RANGE: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
 
 impl Zeroing {
+    /// Not at all, as on what is only read.
+    pub(crate) const NONE: Self = Self {
+        unmap: None,
+        keep: None,
+    };
+
     /// Whether discard can be offered. A discarded range of ours reads as zeroes.
     #[must_use]
     pub fn can_discard(self) -> bool {

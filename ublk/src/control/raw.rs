@@ -10,6 +10,7 @@ use libublk::sys;
 
 use super::{CONTROL_DEVICE, DeviceInfo};
 use crate::error::Error;
+use crate::params::LATER_TYPES;
 use crate::{Features, Params};
 
 /// What ADD_DEV is asked for.
@@ -100,7 +101,8 @@ fn add_when_free(
 /// Sets the device's limits (`UBLK_U_CMD_SET_PARAMS`); only before it starts.
 ///
 /// # Errors
-/// [`Error::Command`] with the driver's answer.
+/// [`Error::Command`] with the driver's answer; [`Error::MissingFeature`] if the driver dropped a kind of
+/// parameters, which it does silently for kinds that it does not know.
 pub fn set_params(id: u32, params: &Params) -> Result<(), Error> {
     let mut raw = params.to_raw();
     let header = sys::ublksrv_ctrl_cmd {
@@ -110,7 +112,14 @@ pub fn set_params(id: u32, params: &Params) -> Result<(), Error> {
         ..no_queue()
     };
     let hint = "EINVAL: block sizes, limits or the size do not fit together";
-    submit("SET_PARAMS", sys::UBLK_U_CMD_SET_PARAMS, header, Some(hint)).map(drop)
+    submit("SET_PARAMS", sys::UBLK_U_CMD_SET_PARAMS, header, Some(hint))?;
+    let wanted = raw.types;
+    submit("GET_PARAMS", sys::UBLK_U_CMD_GET_PARAMS, header, None)?;
+    let dropped = wanted & !raw.types;
+    match LATER_TYPES.iter().find(|(kind, ..)| dropped & kind != 0) {
+        None => Ok(()),
+        Some(&(_, feature, since)) => Err(Error::MissingFeature { feature, since }),
+    }
 }
 
 /// Makes `/dev/ublkbN` (`UBLK_U_CMD_START_DEV`). Waits until every tag of every queue was fetched,

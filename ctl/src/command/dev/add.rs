@@ -1,5 +1,7 @@
 //! `bvecctl dev add`: makes a device.
 
+mod geometry;
+
 use std::path::{self, PathBuf};
 
 use anyhow::{Context as _, Error, Result};
@@ -12,6 +14,7 @@ use crate::context::{Context, refused};
 use crate::exit::{Exit, Failure};
 use crate::output::{counted, note};
 use crate::units::Size;
+use geometry::Geometry;
 
 /// What backs the new device.
 #[derive(Debug, Subcommand)]
@@ -49,7 +52,8 @@ pub(crate) enum Target {
     /// Nothing: writes vanish, and what a read finds is not defined.
     #[command(after_help = "Examples:
   bvecctl dev add null --size 1G
-  bvecctl dev add null --size 1G --queues 4 --depth 64 --max-io 1M")]
+  bvecctl dev add null --size 1G --queues 4 --depth 64 --max-io 1M
+  bvecctl dev add null --size 1G --rotational --max-segments 16 --max-discard 0")]
     Null {
         /// Size of the device, such as 1G.
         #[arg(long, value_name = "SIZE")]
@@ -77,24 +81,14 @@ pub(crate) struct Common {
     /// Requests in flight a queue.
     #[arg(long, value_name = "N", default_value_t = 128)]
     depth: u16,
-    /// Logical block, 512 to 4K [default: what the backing needs].
-    #[arg(long, value_name = "SIZE")]
-    logical_block: Option<Size>,
-    /// Physical block, up to 1M [default: 4K].
-    #[arg(long, value_name = "SIZE")]
-    physical_block: Option<Size>,
-    /// Longest request, whole pages up to 32M [default: 512K].
-    #[arg(long, value_name = "SIZE")]
-    max_io: Option<Size>,
-    /// Refuse writes.
-    #[arg(long)]
-    read_only: bool,
     /// Seed of the draws of the rules.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// A rule in force from the first request on; may be given often.
     #[arg(long = "rule", value_name = "NAME: WORDS")]
     rules: Vec<String>,
+    #[command(flatten)]
+    geometry: Box<Geometry>,
 }
 
 fn data_path() -> impl TypedValueParser<Value = DataPath> {
@@ -158,40 +152,22 @@ impl Target {
 
 impl Common {
     fn config(self, target: TargetConfig) -> Result<DeviceConfig> {
-        let plain = DeviceConfig::new(target);
+        let shaped = self.geometry.apply(DeviceConfig::new(target))?;
         Ok(DeviceConfig {
             id: self.id,
             data_path: self.data_path,
             transport: self.transport,
             queues: self.queues,
             depth: self.depth,
-            logical_block_bytes: short("--logical-block", self.logical_block)?,
-            physical_block_bytes: short("--physical-block", self.physical_block)?,
-            max_io_bytes: short("--max-io", self.max_io)?.unwrap_or(plain.max_io_bytes),
-            read_only: self.read_only,
             rules: self
                 .rules
                 .iter()
                 .map(|rule| named_rule(rule))
                 .collect::<Result<_>>()?,
             seed: self.seed,
-            ..plain
+            ..shaped
         })
     }
-}
-
-/// A size of 32 bits.
-fn short(flag: &str, size: Option<Size>) -> Result<Option<u32>> {
-    let read = |size: Size| {
-        u32::try_from(size.0).map_err(|_| {
-            Failure::Input(format!(
-                "use {flag} {}: expected a size below 4 GiB",
-                size.0
-            ))
-            .into()
-        })
-    };
-    size.map(read).transpose()
 }
 
 /// Reads `NAME: WORDS`.
@@ -236,13 +212,9 @@ fn flag(pointer: &str) -> Option<&'static str> {
         "/transport" => "--transport",
         "/queues" => "--queues",
         "/depth" => "--depth",
-        "/logical_block_bytes" => "--logical-block",
-        "/physical_block_bytes" => "--physical-block",
-        "/max_io_bytes" => "--max-io",
-        "/read_only" => "--read-only",
         "/seed" => "--seed",
         _ if pointer.starts_with("/rules/") => "--rule",
-        _ => return None,
+        _ => return geometry::flag(pointer),
     };
     Some(flag)
 }

@@ -1,0 +1,101 @@
+//! Things to put under a device, gone when the test ends: disks of null_blk, mounted file systems.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::daemon::shell;
+use crate::deadline::wait_for;
+
+/// A disk of the kernel's null_blk, made through configfs.
+pub(crate) struct NullBlk {
+    directory: PathBuf,
+    pub(crate) path: String,
+}
+
+impl NullBlk {
+    /// A disk with these attributes (Documentation/block/null_blk.rst); none if the kernel has no null_blk.
+    pub(crate) fn with(name: &str, attributes: &[(&str, u32)]) -> Option<Self> {
+        let root = Path::new("/sys/kernel/config/nullb");
+        if !root.is_dir() {
+            return None;
+        }
+        let directory = root.join(name);
+        fs::create_dir(&directory).unwrap();
+        let disk = Self {
+            directory,
+            path: format!("/dev/{name}"),
+        };
+        for (attribute, value) in attributes {
+            disk.set(attribute, *value);
+        }
+        disk.set("power", 1);
+        wait_for("null_blk's node", || {
+            Path::new(&disk.path).exists().then_some(())
+        });
+        Some(disk)
+    }
+
+    fn set(&self, attribute: &str, value: u32) {
+        let file = self.directory.join(attribute);
+        fs::write(&file, value.to_string())
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
+impl Drop for NullBlk {
+    fn drop(&mut self) {
+        let _ = fs::write(self.directory.join("power"), "0");
+        let _ = fs::remove_dir(&self.directory);
+    }
+}
+
+/// A file system mounted in a directory of its own. A daemon does not see what is mounted after its
+/// start, so this comes first.
+pub(crate) struct Mounted {
+    directory: tempfile::TempDir,
+}
+
+impl Mounted {
+    /// A fresh ext4 on one of brd's disks, of 16 MiB; none if the kernel has no brd.
+    pub(crate) fn ext4() -> Option<Self> {
+        Path::new(RAM_DISK).exists().then(|| {
+            shell(&format!("mke2fs -F {RAM_DISK} 2>&1"));
+            Self::new(&format!("mount -t ext4 {RAM_DISK}"))
+        })
+    }
+
+    fn new(mount: &str) -> Self {
+        let directory = tempfile::Builder::new().prefix("mount").tempdir().unwrap();
+        shell(&format!("{mount} {}", directory.path().display()));
+        Self { directory }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A fresh file of zeroes, sparse where the file system can.
+    pub(crate) fn file(&self, name: &str, size_bytes: u64) -> PathBuf {
+        let path = self.path().join(name);
+        fs::File::create(&path)
+            .unwrap()
+            .set_len(size_bytes)
+            .unwrap();
+        path
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: a daemon of a failed test may still use it.
+        let line = format!("umount -l {}", self.directory.path().display());
+        let _ = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(line)
+            .status();
+    }
+}
+
+/// A disk of brd that no other test uses at the same time.
+pub(crate) const RAM_DISK: &str = "/dev/ram15";
