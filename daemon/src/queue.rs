@@ -26,8 +26,8 @@ pub struct QueueLoop {
     rules: RuleCache,
     device: Arc<DeviceShared>,
     shared: Arc<QueueShared>,
-    /// Tags that the driver may still send requests for.
-    open_tags: usize,
+    /// Set to end at once, without waiting for the driver.
+    quit: bool,
 }
 
 /// What is under way for one tag.
@@ -51,12 +51,12 @@ pub enum QueueError {
         source: std::io::Error,
     },
     /// The driver refused a command of ours.
-    #[error("serve queue {queue}: the driver refused tag {tag}: {source}")]
+    #[error("serve queue {queue}: the driver refused {}: {source}", about(*.tag))]
     Refused {
         /// Which queue.
         queue: u16,
-        /// Which tag.
-        tag: u16,
+        /// Which tag, where the command was about one.
+        tag: Option<u16>,
         /// The driver's answer.
         source: std::io::Error,
     },
@@ -80,7 +80,7 @@ impl QueueLoop {
             rules: Cache::new(Arc::clone(&device.rules)),
             device,
             shared,
-            open_tags: usize::from(depth),
+            quit: false,
         }
     }
 
@@ -94,7 +94,7 @@ impl QueueLoop {
     }
 
     fn serve(&mut self) -> Result<(), QueueError> {
-        while self.open_tags > 0 {
+        while self.queue.is_open() && !self.quit {
             let timeout = self.parked.next_due_ns().map(time_until);
             self.io(|queue| queue.wait(timeout))?;
             while let Some(completion) = self.queue.next_completion() {
@@ -102,7 +102,7 @@ impl QueueLoop {
                     Completion::Arrived(request) => self.admit(request)?,
                     Completion::Backing { tag, result } => self.advance(tag, result)?,
                     Completion::Woken => self.read_mail()?,
-                    Completion::Ended { tag, result } => self.end(tag, result)?,
+                    Completion::Refused { tag, result } => return Err(self.refused(tag, result)),
                 }
             }
             self.wake_due()?;
@@ -275,7 +275,7 @@ impl QueueLoop {
                     // The asker may have gone away.
                     let _ = answer.send(released);
                 }
-                Command::Quit => self.open_tags = 0,
+                Command::Quit => self.quit = true,
                 Command::Release {
                     which,
                     outcome,
@@ -331,19 +331,12 @@ impl QueueLoop {
         self.follow(wait.request, next, &mark)
     }
 
-    fn end(&mut self, tag: u16, result: i32) -> Result<(), QueueError> {
-        // A Quit in the same batch has set it to 0 already.
-        self.open_tags = self.open_tags.saturating_sub(1);
-        // UBLK_IO_RES_ABORT: the device stops, or is quiesced.
-        if result == -libc::ENODEV {
-            return Ok(());
-        }
-        let source = std::io::Error::from_raw_os_error(-result);
-        Err(QueueError::Refused {
+    fn refused(&self, tag: Option<u16>, result: i32) -> QueueError {
+        QueueError::Refused {
             queue: self.shared.queue,
             tag,
-            source,
-        })
+            source: std::io::Error::from_raw_os_error(-result),
+        }
     }
 
     fn abandon(&mut self) {
@@ -386,6 +379,10 @@ fn let_go(wait: &Wait, outcome: Outcome) -> Next {
         (Outcome::GoOn, Next::Fail(status)) if wait.hold_id.is_none() => Next::Fail(status),
         (Outcome::GoOn, _) => Next::Serve,
     }
+}
+
+fn about(tag: Option<u16>) -> String {
+    tag.map_or_else(|| "a command".into(), |tag| format!("tag {tag}"))
 }
 
 fn time_until(due_ns: u64) -> Duration {

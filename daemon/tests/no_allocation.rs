@@ -19,17 +19,26 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use api::{DataPath, DeviceConfig, TargetConfig};
+use api::{DataPath, DeviceConfig, TargetConfig, Transport};
 use daemon::device::Device;
 use daemon::events::EventLog;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::sync::mpsc;
-use ublk::Features;
+use ublk::{DataPathKind, Features, TransportKind};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const PATHS: [DataPath; 3] = [DataPath::Copy, DataPath::UserCopy, DataPath::AutoZeroCopy];
+const PATHS: [(DataPath, DataPathKind); 4] = [
+    (DataPath::Copy, DataPathKind::Copy),
+    (DataPath::UserCopy, DataPathKind::UserCopy),
+    (DataPath::ZeroCopy, DataPathKind::ZeroCopy),
+    (DataPath::AutoZeroCopy, DataPathKind::AutoZeroCopy),
+];
+const TRANSPORTS: [(Transport, TransportKind); 2] = [
+    (Transport::PerIo, TransportKind::PerIo),
+    (Transport::Batch, TransportKind::Batch),
+];
 const REQUESTS: u64 = 500;
 
 fn main() -> ExitCode {
@@ -43,21 +52,25 @@ fn main() -> ExitCode {
         );
         if ok { passed += 1 } else { failed += 1 }
     };
-    for path in PATHS {
-        if path == DataPath::AutoZeroCopy && !offered.contains(Features::AUTO_BUF_REG) {
-            println!("not applicable  no_allocation::auto_zero_copy: AUTO_BUF_REG (kernel < 6.16)");
+    for ((path, path_kind), (transport, transport_kind)) in every_way() {
+        if let Err(lacks) = offered.require(path_kind.features() | transport_kind.features()) {
+            println!("not applicable  no_allocation::{path}_{transport}: {lacks}");
             continue;
         }
-        run(format!("loop_{path}"), &|| {
-            no_rule_touches(loop_target(), path, &[])
+        let way = (path, transport);
+        run(format!("loop_{path}_{transport}"), &|| {
+            no_rule_touches(loop_target(), way, &[])
         });
-        run(format!("ram_{path}"), &|| {
-            no_rule_touches(ram_target(), path, &[])
+        run(format!("ram_{path}_{transport}"), &|| {
+            no_rule_touches(ram_target(), way, &[])
         });
         let idle = ["fail where op=read,lba=8000+8", "delay:1s where op=discard"];
-        run(format!("rules_that_do_not_match_{path}"), &|| {
-            no_rule_touches(ram_target(), path, &idle);
-        });
+        run(
+            format!("rules_that_do_not_match_{path}_{transport}"),
+            &|| {
+                no_rule_touches(ram_target(), way, &idle);
+            },
+        );
     }
     run("a_fault_that_fires".into(), &fault_fires);
     run("a_planted_allocation_is_found".into(), &planted);
@@ -67,6 +80,13 @@ fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+type Way = (DataPath, Transport);
+
+fn every_way() -> impl Iterator<Item = ((DataPath, DataPathKind), (Transport, TransportKind))> {
+    let with = |transport| PATHS.into_iter().map(move |path| (path, transport));
+    TRANSPORTS.into_iter().flat_map(with)
 }
 
 fn ram_target() -> TargetConfig {
@@ -92,12 +112,13 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(target: TargetConfig, path: DataPath, rules: &[&str]) -> Self {
+    fn new(target: TargetConfig, (data_path, transport): Way, rules: &[&str]) -> Self {
         let rule = |(number, words): (usize, &&str)| {
             fault::Rule::parse(&format!("r{number}"), words).unwrap()
         };
         let config = DeviceConfig {
-            data_path: path,
+            data_path,
+            transport,
             rules: rules.iter().enumerate().map(rule).collect(),
             ..DeviceConfig::new(target)
         };
@@ -141,8 +162,8 @@ impl Bench {
     }
 }
 
-fn no_rule_touches(target: TargetConfig, path: DataPath, rules: &[&str]) {
-    let mut bench = Bench::new(target, path, rules);
+fn no_rule_touches(target: TargetConfig, way: Way, rules: &[&str]) {
+    let mut bench = Bench::new(target, way, rules);
     bench.load();
     let region = Region::new(ALLOCATOR);
     let failed = bench.load();
@@ -160,7 +181,7 @@ fn no_rule_touches(target: TargetConfig, path: DataPath, rules: &[&str]) {
 fn fault_fires() {
     let mut bench = Bench::new(
         ram_target(),
-        DataPath::Copy,
+        (DataPath::Copy, Transport::PerIo),
         &["fail where op=read when every=3"],
     );
     bench.load();
@@ -178,7 +199,7 @@ fn fault_fires() {
 
 /// The count bites: one allocation on another thread while requests pass is seen.
 fn planted() {
-    let mut bench = Bench::new(ram_target(), DataPath::Copy, &[]);
+    let mut bench = Bench::new(ram_target(), (DataPath::Copy, Transport::PerIo), &[]);
     bench.load();
     let region = Region::new(ALLOCATOR);
     let other = std::thread::spawn(|| vec![1_u8; 100].len());

@@ -52,8 +52,8 @@
 //!
 //! docs/design/direction.md says what the kernel refuses beyond that, on each data path.
 
+use crate::backing_op::BackingOp;
 use crate::memory::Span;
-use crate::queue::BackingOp;
 use crate::request::Request;
 
 /// The pages of a destination request that is not yet committed: they may be filled.

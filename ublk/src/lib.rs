@@ -7,7 +7,7 @@
 //! (`/dev/ublkcN`) through which a server takes requests, and the *block device* (`/dev/ublkbN`)
 //! that clients see. Each queue of the device is served by one thread with one io_uring
 //! ([`Queue`]): for every tag it sends FETCH once, and from then on one COMMIT_AND_FETCH per
-//! request. A request that has arrived and was not committed is *in flight* for the client, for as
+//! request, or the same for many tags at once ([`transport`]). A request that has arrived and was not committed is *in flight* for the client, for as
 //! long as the server likes: that is what holding a request means.
 //!
 //! # What is where
@@ -21,6 +21,7 @@
 //! | [`answer`] | what a request is answered with |
 //! | [`request`] | one block request, consumed by committing it |
 //! | [`direction`] | destination and source, as types |
+//! | [`transport`] | how requests are fetched and answered, one way a file |
 //! | [`data_path`] | how a request's payload moves, one way a file |
 //! | [`memory`] | mappings whose lifetime the kernel relies on |
 //!
@@ -34,6 +35,8 @@
 )]
 
 pub mod answer;
+mod backing_op;
+mod command;
 pub mod control;
 pub mod data_path;
 pub mod direction;
@@ -44,16 +47,19 @@ pub mod params;
 pub mod queue;
 pub mod request;
 mod ring;
+pub mod transport;
 
 pub use answer::{Answer, Errno};
+pub use backing_op::BackingOp;
 pub use control::{DeviceInfo, DeviceState};
 pub use data_path::DataPathKind;
 pub use direction::{Destination, Payload, Source};
 pub use error::Error;
 pub use features::Features;
 pub use params::Params;
-pub use queue::{BackingOp, Completion, Queue, QueueConfig};
+pub use queue::{Completion, Queue, QueueConfig};
 pub use request::{Op, Request, RequestFlags};
+pub use transport::TransportKind;
 
 /// Marks the calling thread as one that cleans memory (`PR_SET_IO_FLUSHER`, Linux 5.6), so that its
 /// own allocations never wait for the device that it serves.

@@ -12,16 +12,14 @@ use io_uring::{opcode, squeue, types};
 use libublk::sys;
 
 use crate::answer::Answer;
+use crate::backing_op::{BackingOp, allocate_entry, sync_entry};
 use crate::data_path::{DataPath, DataPathKind};
-use crate::direction::{Part, Payload};
+use crate::direction::Payload;
 use crate::error::Error;
 use crate::memory::Mapping;
 use crate::request::{Op, Request};
 use crate::ring::{Ring, Token};
-
-/// The ring's registered files.
-const CHAR_DEVICE: u32 = 0;
-pub(crate) const BACKING_FILE: u32 = 1;
+use crate::transport::{Heard, Transport, TransportKind};
 
 /// What a queue thread needs to open its queue.
 #[derive(Debug, Clone)]
@@ -36,12 +34,23 @@ pub struct QueueConfig {
     pub max_io_bytes: u32,
     /// How payload moves.
     pub data_path: DataPathKind,
+    /// How requests are fetched and answered.
+    pub transport: TransportKind,
+    /// `auto-zero-copy`: tags from this one on ask for a slot that is not there, so that the driver delivers
+    /// their requests unregistered. Every tag is below [`QueueConfig::ALL_TAGS`]; less is for tests of
+    /// what follows then, which otherwise needs a kernel without memory.
+    pub automatic_tags: u16,
     /// The character device, opened by [`open_char_device`].
     pub char_device: Arc<OwnedFd>,
     /// What backs the device, for targets that have a file.
     pub backing: Option<Arc<OwnedFd>>,
     /// An eventfd: a write to it makes the queue report [`Completion::Woken`].
     pub wake: Arc<OwnedFd>,
+}
+
+impl QueueConfig {
+    /// More tags than a queue has.
+    pub const ALL_TAGS: u16 = u16::MAX;
 }
 
 /// What came back from the kernel.
@@ -59,37 +68,12 @@ pub enum Completion {
     },
     /// Somebody wrote to the wake event.
     Woken,
-    /// The driver takes no more of this tag: `-ENODEV` when the device stops
-    /// (`UBLK_IO_RES_ABORT`), any other negative errno when it refused the command.
-    Ended {
-        /// The tag.
-        tag: u16,
-        /// The driver's answer.
+    /// The driver refused a command, which it never does to a server without a bug.
+    Refused {
+        /// The tag that it was about, if about one.
+        tag: Option<u16>,
+        /// The driver's answer, a negative errno.
         result: i32,
-    },
-}
-
-/// An operation on the backing of a device, for one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackingOp {
-    /// Fill a part of a destination request's pages ([`Destination::fill`]).
-    ///
-    /// [`Destination::fill`]: crate::Destination::fill
-    Fill(Part),
-    /// Store a part of a source request's pages ([`Source::store`]).
-    ///
-    /// [`Source::store`]: crate::Source::store
-    Store(Part),
-    /// `fdatasync(2)`.
-    Sync,
-    /// `fallocate(2)`.
-    Allocate {
-        /// `FALLOC_FL_*`.
-        mode: i32,
-        /// Where on the backing, in bytes.
-        offset_bytes: u64,
-        /// How much, in bytes.
-        len_bytes: u64,
     },
 }
 
@@ -114,6 +98,7 @@ pub fn open_char_device(device: u32) -> Result<Arc<OwnedFd>, Error> {
 #[derive(Debug)]
 pub struct Queue {
     ring: Ring,
+    transport: Transport,
     path: DataPath,
     descriptors: Mapping,
     wake_count: Box<u64>,
@@ -136,23 +121,20 @@ impl Queue {
             .submitter()
             .register_files(&files)
             .map_err(context("register the files"))?;
-        if config.data_path == DataPathKind::AutoZeroCopy {
+        let slots = config.data_path.slots(config.depth);
+        if slots > 0 {
             ring.io_uring()
                 .submitter()
-                .register_buffers_sparse(u32::from(config.depth))
+                .register_buffers_sparse(slots)
                 .map_err(context("register a buffer table"))?;
         }
-        let path = DataPath::new(
-            config.data_path,
-            queue,
-            config.depth,
-            config.max_io_bytes,
-            config.char_device.as_raw_fd(),
-        )
-        .map_err(context("map the staging memory"))?;
+        let transport = Transport::new(config.transport, queue, config.depth, &ring)
+            .map_err(context("prepare the transport"))?;
+        let path = DataPath::new(&config).map_err(context("map the staging memory"))?;
         let descriptors = map_descriptors(&config).map_err(context("map the io descriptors"))?;
         Ok(Self {
             ring,
+            transport,
             path,
             descriptors,
             wake_count: Box::new(0),
@@ -171,16 +153,7 @@ impl Queue {
     }
 
     fn fetch_all(&mut self) -> io::Result<()> {
-        for tag in 0..self.config.depth {
-            self.command(sys::UBLK_U_IO_FETCH_REQ, tag, 0)?;
-        }
-        self.ring.submit()?;
-        // No request comes before START_DEV: what has ended already was refused.
-        while let Some((_, result)) = self.ring.next() {
-            if result < 0 {
-                return Err(io::Error::from_raw_os_error(-result));
-            }
-        }
+        self.transport.start(&mut self.ring, &self.path)?;
         self.arm_wake()?;
         self.ring.submit()
     }
@@ -191,21 +164,58 @@ impl Queue {
     /// # Errors
     /// The ring's.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.transport.flush(&mut self.ring)?;
         self.ring.wait(timeout)
+    }
+
+    /// Whether the driver may still send requests, or waits for answers. It ends when the device stops or
+    /// is quiesced.
+    #[inline]
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.transport.is_open()
     }
 
     /// Takes the next completion, if there is one.
     #[inline]
     pub fn next_completion(&mut self) -> Option<Completion> {
-        let (token, result) = self.ring.next()?;
-        Some(match token {
-            Token::Backing(tag) => Completion::Backing { tag, result },
-            Token::Wake => Completion::Woken,
-            Token::Command(tag) if result == 0 => {
-                Completion::Arrived(Request::from_descriptor(tag, &self.descriptor(tag)))
+        loop {
+            if let Some(tag) = self.transport.next_tag() {
+                return Some(self.arrived(tag));
             }
-            Token::Command(tag) => Completion::Ended { tag, result },
-        })
+            let event = self.ring.next()?;
+            match event.token {
+                Token::Backing(tag) => {
+                    let result = match self.path.registered() {
+                        Some(table) => table.outcome(tag, event.result),
+                        None => event.result,
+                    };
+                    return Some(Completion::Backing { tag, result });
+                }
+                Token::Wake => return Some(Completion::Woken),
+                Token::Registration(tag) => {
+                    if let Some(table) = self.path.registered() {
+                        table.refused(tag, event.result);
+                    }
+                }
+                Token::Command(_) | Token::Fetch | Token::Commit => {
+                    match self.transport.hear(event) {
+                        Heard::Request(tag) => return Some(self.arrived(tag)),
+                        Heard::Nothing => {}
+                        Heard::Refused(tag, result) => {
+                            return Some(Completion::Refused { tag, result });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn arrived(&mut self, tag: u16) -> Completion {
+        let request = Request::from_descriptor(tag, &self.descriptor(tag));
+        self.path.arrived(&request);
+        Completion::Arrived(request)
     }
 
     /// Answers a request and asks for the tag's next one.
@@ -219,7 +229,15 @@ impl Queue {
         let tag = request.tag();
         let result = answer.result(&request);
         request.abandon();
-        self.command(sys::UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, result)
+        if let Some(entry) = self
+            .path
+            .registered()
+            .and_then(|table| table.unregister(tag))
+        {
+            self.push(&entry)?;
+        }
+        self.transport
+            .commit(&mut self.ring, &self.path, tag, result)
     }
 
     /// Starts an operation on the backing for the request with this tag; its end is reported as
@@ -229,21 +247,21 @@ impl Queue {
     /// The ring's.
     #[inline]
     pub fn submit(&mut self, tag: u16, op: BackingOp) -> io::Result<()> {
-        let file = types::Fixed(BACKING_FILE);
+        let moves_payload = matches!(op, BackingOp::Fill(_) | BackingOp::Store(_));
+        if moves_payload
+            && let Some(entry) = self.path.registered().and_then(|table| table.register(tag))
+        {
+            self.push(&entry)?;
+        }
         let entry = match op {
             BackingOp::Fill(part) => self.path.destination_entry(tag, part),
             BackingOp::Store(part) => self.path.source_entry(tag, part),
-            BackingOp::Sync => opcode::Fsync::new(file)
-                .flags(types::FsyncFlags::DATASYNC)
-                .build(),
+            BackingOp::Sync => sync_entry(),
             BackingOp::Allocate {
                 mode,
                 offset_bytes,
                 len_bytes,
-            } => opcode::Fallocate::new(file, len_bytes)
-                .offset(offset_bytes)
-                .mode(mode)
-                .build(),
+            } => allocate_entry(mode, offset_bytes, len_bytes),
         };
         self.push(&entry.user_data(Token::Backing(tag).pack()))
     }
@@ -275,7 +293,7 @@ impl Queue {
     }
 
     /// The payload of a request as memory of the server; none where it stays in the request's own
-    /// pages (`auto-zero-copy`), or has none.
+    /// pages (the zero copies), or has none.
     #[inline]
     #[must_use]
     pub fn payload(&self, request: &Request) -> Option<Payload<'_>> {
@@ -294,24 +312,6 @@ impl Queue {
         let entry = opcode::Read::new(wake, counter, 8)
             .build()
             .user_data(Token::Wake.pack());
-        self.push(&entry)
-    }
-
-    fn command(&mut self, code: u32, tag: u16, result: i32) -> io::Result<()> {
-        let address = self.path.address(tag);
-        let command = sys::ublksrv_io_cmd {
-            q_id: self.config.queue,
-            tag,
-            result,
-            addr: address.command,
-        };
-        // SAFETY: the structure is sixteen bytes of integers without padding.
-        let bytes = unsafe { std::mem::transmute::<sys::ublksrv_io_cmd, [u8; 16]>(command) };
-        let entry = opcode::UringCmd16::new(types::Fixed(CHAR_DEVICE), code)
-            .cmd(bytes)
-            .addr(address.entry)
-            .build()
-            .user_data(Token::Command(tag).pack());
         self.push(&entry)
     }
 

@@ -12,19 +12,42 @@ pub(crate) enum Token {
     Command(u16),
     /// An operation on the backing, for the request with a tag.
     Backing(u16),
+    /// Putting the request with a tag into the buffer table by hand, or taking it out.
+    Registration(u16),
     /// The eventfd that wakes the queue.
     Wake,
+    /// The command that brings tags (`batch`).
+    Fetch,
+    /// A command that answers many (`batch`).
+    Commit,
+}
+
+/// What came back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Event {
+    /// What it was for.
+    pub(crate) token: Token,
+    /// A number that depends on what it was for, or a negative errno.
+    pub(crate) result: i32,
+    /// `IORING_CQE_F_*`.
+    pub(crate) flags: u32,
 }
 
 impl Token {
     const BACKING: u64 = 1 << 16;
-    const WAKE: u64 = 1 << 17;
+    const REGISTRATION: u64 = 2 << 16;
+    const WAKE: u64 = 3 << 16;
+    const FETCH: u64 = 4 << 16;
+    const COMMIT: u64 = 5 << 16;
 
     pub(crate) fn pack(self) -> u64 {
         match self {
             Self::Command(tag) => u64::from(tag),
             Self::Backing(tag) => u64::from(tag) | Self::BACKING,
+            Self::Registration(tag) => u64::from(tag) | Self::REGISTRATION,
             Self::Wake => Self::WAKE,
+            Self::Fetch => Self::FETCH,
+            Self::Commit => Self::COMMIT,
         }
     }
 
@@ -34,6 +57,9 @@ impl Token {
         match user_data & !0xffff {
             0 => Self::Command(tag),
             Self::BACKING => Self::Backing(tag),
+            Self::REGISTRATION => Self::Registration(tag),
+            Self::FETCH => Self::Fetch,
+            Self::COMMIT => Self::Commit,
             _ => Self::Wake,
         }
     }
@@ -108,9 +134,13 @@ impl Ring {
 
     /// Takes the next completion, if there is one.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<(Token, i32)> {
+    pub(crate) fn next(&mut self) -> Option<Event> {
         let completion = self.ring.completion().next()?;
-        Some((Token::unpack(completion.user_data()), completion.result()))
+        Some(Event {
+            token: Token::unpack(completion.user_data()),
+            result: completion.result(),
+            flags: completion.flags(),
+        })
     }
 }
 
@@ -136,7 +166,10 @@ mod tests {
             Token::Command(0),
             Token::Command(4095),
             Token::Backing(7),
+            Token::Registration(4095),
             Token::Wake,
+            Token::Fetch,
+            Token::Commit,
         ] {
             assert_eq!(Token::unpack(token.pack()), token);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::{DataPath, DeviceConfig, TargetConfig, Transport};
 use ublk::control::AddDevice;
 use ublk::memory::SharedMemory;
-use ublk::{DataPathKind, Features, Params};
+use ublk::{DataPathKind, Features, Params, TransportKind};
 
 use super::{DeviceError, geometry};
 use crate::backing::{Backing, Mode};
@@ -19,6 +19,7 @@ pub(super) struct Plan {
     pub(super) add: AddDevice,
     pub(super) params: Params,
     pub(super) data_path: DataPathKind,
+    pub(super) transport: TransportKind,
     pub(super) source: Source,
 }
 
@@ -65,9 +66,11 @@ pub(super) struct Medium {
 
 impl Plan {
     pub(super) fn make(config: &DeviceConfig, offered: Features) -> Result<Self, DeviceError> {
-        if config.transport != Transport::PerIo {
-            return Err(unsupported("/transport", "this release serves per-io only"));
-        }
+        let transport = match config.transport {
+            Transport::PerIo => TransportKind::PerIo,
+            Transport::Batch => TransportKind::Batch,
+        };
+        offered.require(transport.features())?;
         let data_path = choose_data_path(config.data_path, offered)?;
         let medium = Medium::open(config)?;
         let params = geometry::params(config, &medium, data_path)?;
@@ -78,12 +81,13 @@ impl Plan {
             queues: config.queues,
             depth: config.depth,
             max_io_bytes: config.max_io_bytes,
-            flags: data_path.features() | quiet_start,
+            flags: data_path.features() | transport.features() | quiet_start,
         };
         Ok(Self {
             add,
             params,
             data_path,
+            transport,
             source: medium.source,
         })
     }
@@ -152,11 +156,14 @@ fn choose_data_path(wanted: DataPath, offered: Features) -> Result<DataPathKind,
     let kind = match wanted {
         DataPath::Copy => DataPathKind::Copy,
         DataPath::UserCopy => DataPathKind::UserCopy,
+        DataPath::ZeroCopy => DataPathKind::ZeroCopy,
         DataPath::AutoZeroCopy => DataPathKind::AutoZeroCopy,
-        DataPath::Auto if offered.contains(Features::AUTO_BUF_REG) => DataPathKind::AutoZeroCopy,
+        DataPath::Auto if offered.contains(DataPathKind::AutoZeroCopy.features()) => {
+            DataPathKind::AutoZeroCopy
+        }
         DataPath::Auto => DataPathKind::Copy,
-        DataPath::ZeroCopy | DataPath::SharedMemory => {
-            let reason = "this release serves copy, user-copy, auto-zero-copy and auto";
+        DataPath::SharedMemory => {
+            let reason = "this release serves copy, user-copy, zero-copy, auto-zero-copy and auto";
             return Err(unsupported("/data_path", reason));
         }
     };

@@ -70,6 +70,8 @@ impl Threads {
                     depth: info.depth,
                     max_io_bytes: info.max_io_bytes,
                     data_path: plan.data_path,
+                    transport: plan.transport,
+                    automatic_tags: QueueConfig::ALL_TAGS,
                     char_device: Arc::clone(&char_device),
                     backing: plan.source.file(),
                     wake: shared.mailbox.wake_event(),

@@ -87,6 +87,7 @@ fn describe(device: &device::Device) -> Device {
         data_path: match device.data_path {
             DataPathKind::Copy => DataPath::Copy,
             DataPathKind::UserCopy => DataPath::UserCopy,
+            DataPathKind::ZeroCopy => DataPath::ZeroCopy,
             DataPathKind::AutoZeroCopy => DataPath::AutoZeroCopy,
         },
         transport: device.config.transport,

@@ -4,7 +4,7 @@ use api::{
     DataPath, DataPathSupport, FeatureFlag, Features, Problem, SCHEMA, Transport, TransportSupport,
 };
 use axum::Json;
-use ublk::DataPathKind;
+use ublk::{DataPathKind, TransportKind};
 
 use super::reply::Reply;
 use crate::device::DeviceError;
@@ -27,7 +27,10 @@ pub(super) async fn show() -> Reply<Features> {
             .into_iter()
             .map(|path| data_path(path, offered))
             .collect(),
-        transports: Transport::ALL.into_iter().map(transport).collect(),
+        transports: Transport::ALL
+            .into_iter()
+            .map(|name| transport(name, offered))
+            .collect(),
     }))
 }
 
@@ -62,10 +65,9 @@ fn data_path(name: DataPath, offered: ublk::Features) -> DataPathSupport {
     let needs = match name {
         DataPath::Copy | DataPath::Auto => Ok(DataPathKind::Copy),
         DataPath::UserCopy => Ok(DataPathKind::UserCopy),
+        DataPath::ZeroCopy => Ok(DataPathKind::ZeroCopy),
         DataPath::AutoZeroCopy => Ok(DataPathKind::AutoZeroCopy),
-        DataPath::ZeroCopy | DataPath::SharedMemory => {
-            Err("this release of bvecd does not serve it")
-        }
+        DataPath::SharedMemory => Err("this release of bvecd does not serve it"),
     };
     let why = match needs {
         Ok(kind) => offered
@@ -81,14 +83,15 @@ fn data_path(name: DataPath, offered: ublk::Features) -> DataPathSupport {
     }
 }
 
-fn transport(name: Transport) -> TransportSupport {
-    let why = match name {
-        Transport::PerIo => None,
-        Transport::Batch => Some("this release of bvecd does not serve it".to_owned()),
+fn transport(name: Transport, offered: ublk::Features) -> TransportSupport {
+    let kind = match name {
+        Transport::PerIo => TransportKind::PerIo,
+        Transport::Batch => TransportKind::Batch,
     };
+    let why = offered.require(kind.features()).err();
     TransportSupport {
         name,
         usable: why.is_none(),
-        why,
+        why: why.map(|error| error.to_string()),
     }
 }

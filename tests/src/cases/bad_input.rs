@@ -151,20 +151,6 @@ const KINDS: &[Kind] = &[
     (
         "POST",
         "/v1/devices",
-        r#"{"target":{"null":{"size_bytes":4096}},"transport":"batch"}"#,
-        501,
-        "/transport",
-    ),
-    (
-        "POST",
-        "/v1/devices",
-        r#"{"target":{"null":{"size_bytes":4096}},"data_path":"zero-copy"}"#,
-        501,
-        "/data_path",
-    ),
-    (
-        "POST",
-        "/v1/devices",
         r#"{"target":{"null":{"size_bytes":4096}},"logical_block_bytes":100}"#,
         422,
         "/logical_block_bytes",

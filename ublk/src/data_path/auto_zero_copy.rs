@@ -1,45 +1,49 @@
 //! Data path `auto-zero-copy`: the driver puts the request's pages into slot `tag` of the ring's
 //! buffer table before it delivers the request, and takes them out at the commit
-//! (`ublk_auto_buf_register`). Reads and writes on the backing then name the slot; their address is
-//! an offset into the request. No page is pinned or referenced for it: only the uncommitted request
-//! keeps them.
+//! (`ublk_auto_buf_register`). Reads and writes on the backing then name the slot. A request that the
+//! driver could not register comes marked, and is registered by hand in the upper half of the table.
 
-use io_uring::squeue::Entry;
-use io_uring::{opcode, types};
-use libublk::sys;
+use super::registered::Registered;
+use crate::command::Provision;
+use crate::request::{Request, RequestFlags};
 
-use crate::direction::Part;
-use crate::queue::BACKING_FILE;
-
-/// Requests' pages as fixed buffers; slot = tag.
+/// One queue's requests as fixed buffers; slot = tag.
 #[derive(Debug)]
-pub(crate) struct AutoZeroCopy;
+pub(crate) struct AutoZeroCopy {
+    pub(crate) registered: Registered,
+    /// Tags from here on name a slot that the table does not have.
+    automatic_tags: u16,
+    depth: u16,
+}
 
 impl AutoZeroCopy {
-    /// What FETCH and COMMIT carry in `sqe->addr`: the slot for the tag's next request.
+    pub(crate) fn new(queue: u16, depth: u16, automatic_tags: u16) -> Self {
+        Self {
+            registered: Registered::new(queue, depth, depth),
+            automatic_tags,
+            depth,
+        }
+    }
+
+    /// How many slots the table needs: one for the driver and one for us, for each of `depth` tags.
+    pub(crate) fn slots(depth: u16) -> u32 {
+        u32::from(depth) * 2
+    }
+
+    /// The slot for the tag's next request.
     #[inline]
-    pub(crate) fn registration(&self, tag: u16) -> u64 {
-        let registration = sys::ublk_auto_buf_reg {
-            index: tag,
-            ..Default::default()
-        };
-        sys::ublk_auto_buf_reg_to_sqe_addr(&registration)
+    pub(crate) fn provision(&self, tag: u16) -> Provision {
+        if tag < self.automatic_tags {
+            Provision::Slot(tag)
+        } else {
+            Provision::Slot(self.depth * 2 + tag)
+        }
     }
 
     #[inline]
-    pub(crate) fn destination_entry(&self, tag: u16, part: Part) -> Entry {
-        let offset = part.request_offset_bytes() as usize as *mut u8;
-        opcode::ReadFixed::new(types::Fixed(BACKING_FILE), offset, part.len_bytes(), tag)
-            .offset(part.backing_offset_bytes())
-            .build()
-    }
-
-    #[inline]
-    pub(crate) fn source_entry(&self, tag: u16, part: Part) -> Entry {
-        let offset = part.request_offset_bytes() as usize as *const u8;
-        opcode::WriteFixed::new(types::Fixed(BACKING_FILE), offset, part.len_bytes(), tag)
-            .offset(part.backing_offset_bytes())
-            .rw_flags(part.rw_flags())
-            .build()
+    pub(crate) fn arrived(&mut self, request: &Request) {
+        if request.flags().contains(RequestFlags::NEED_REG_BUF) {
+            self.registered.want(request.tag());
+        }
     }
 }

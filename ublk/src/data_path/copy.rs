@@ -7,9 +7,9 @@ use std::io;
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 
+use crate::backing_op::BACKING_FILE;
 use crate::direction::Part;
 use crate::memory::{Mapping, Span};
-use crate::queue::BACKING_FILE;
 
 /// Memory for one payload of each tag of a queue. `user-copy` uses it too.
 #[derive(Debug)]
