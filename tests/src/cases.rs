@@ -2,6 +2,7 @@
 
 mod backing;
 mod bad_input;
+pub(crate) mod conformance;
 mod durability;
 mod faults;
 mod geometry;
@@ -16,7 +17,7 @@ mod trace;
 use crate::outcome::Case;
 
 pub(crate) fn all() -> Vec<Case> {
-    [
+    let listed = [
         integrity::CASES,
         durability::CASES,
         queues::CASES,
@@ -32,6 +33,6 @@ pub(crate) fn all() -> Vec<Case> {
     ]
     .into_iter()
     .flatten()
-    .copied()
-    .collect()
+    .copied();
+    conformance::cases().into_iter().chain(listed).collect()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use api::fault::Rule;
 use api::{
     BlockingClient, Call, ClientError, DataPath, Device, DeviceConfig, Features, Problem,
-    ReleaseRequest, TargetConfig, Which, call,
+    ReleaseRequest, TargetConfig, Transport, Which, call,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -94,11 +94,15 @@ impl Daemon {
 
     pub(crate) fn add(&self, config: &DeviceConfig) -> Device {
         let device = self.ask(call::add_device(config));
+        self.wait_for_node(&device);
+        device
+    }
+
+    pub(crate) fn wait_for_node(&self, device: &Device) {
         // udev or devtmpfs makes the node; wait for the one that is opened by path.
         wait_for("the block device's node", || {
             std::fs::metadata(&device.path).ok().map(drop)
         });
-        device
     }
 
     pub(crate) fn add_ram(&self, size_bytes: u64, data_path: DataPath) -> Device {
@@ -156,6 +160,17 @@ impl Daemon {
             .data_paths
             .into_iter()
             .find(|support| support.name == path)
+            .unwrap();
+        found.why
+    }
+
+    /// Why the daemon does not serve a transport here; none if it does.
+    pub(crate) fn lacks_transport(&self, transport: Transport) -> Option<String> {
+        let features = self.features();
+        let found = features
+            .transports
+            .into_iter()
+            .find(|support| support.name == transport)
             .unwrap();
         found.why
     }

@@ -22,6 +22,7 @@ mod outcome;
 mod programs;
 mod runner;
 mod scratch;
+mod sys;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,7 @@
 //! What a test can come to, and what it may need.
 
+use crate::cases::conformance::Cell;
+
 /// How a test ended, if it did not panic.
 pub(crate) enum Outcome {
     /// Everything it asserts holds.
@@ -18,7 +20,23 @@ pub(crate) struct Case {
     /// How long it may take under emulation.
     pub(crate) limit_seconds: u64,
     /// The test.
-    pub(crate) run: fn() -> Outcome,
+    pub(crate) run: Run,
+}
+
+/// What a test does.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    Plain(fn() -> Outcome),
+    Cell(fn(Cell) -> Outcome, Cell),
+}
+
+impl Run {
+    pub(crate) fn run(self) -> Outcome {
+        match self {
+            Self::Plain(run) => run(),
+            Self::Cell(run, cell) => run(cell),
+        }
+    }
 }
 
 impl Case {
@@ -26,7 +44,16 @@ impl Case {
         Self {
             name,
             limit_seconds: 60,
-            run,
+            run: Run::Plain(run),
+        }
+    }
+
+    /// A test of one cell of the conformance table.
+    pub(crate) const fn of_cell(name: &'static str, run: fn(Cell) -> Outcome, cell: Cell) -> Self {
+        Self {
+            name,
+            limit_seconds: 60,
+            run: Run::Cell(run, cell),
         }
     }
 
@@ -47,6 +74,15 @@ macro_rules! need_data_path {
     };
 }
 
+/// Ends the test as not applicable unless the daemon offers the transport.
+macro_rules! need_transport {
+    ($daemon:expr, $transport:expr) => {
+        if let Some(why) = $daemon.lacks_transport($transport) {
+            return crate::outcome::Outcome::NotApplicable(why);
+        }
+    };
+}
+
 /// Ends the test as skipped unless the program is there.
 macro_rules! need_program {
     ($name:expr) => {
@@ -56,4 +92,4 @@ macro_rules! need_program {
     };
 }
 
-pub(crate) use {need_data_path, need_program};
+pub(crate) use {need_data_path, need_program, need_transport};

@@ -29,7 +29,7 @@ pub(crate) fn run(cases: &[Case], words: &[String]) -> ExitCode {
     let mut failures = Vec::new();
     for case in chosen {
         let begin = Instant::now();
-        let result = run_one(case);
+        let result = run_one(*case);
         let seconds = begin.elapsed().as_secs_f64();
         match result {
             Ok(Outcome::Passed) => {
@@ -68,9 +68,9 @@ pub(crate) fn run(cases: &[Case], words: &[String]) -> ExitCode {
     }
 }
 
-fn run_one(case: &Case) -> Result<Outcome, String> {
+fn run_one(case: Case) -> Result<Outcome, String> {
     let (sender, receiver) = mpsc::channel();
-    let run = case.run;
+    let run = move || case.run.run();
     let spawned = std::thread::Builder::new()
         .name(case.name.into())
         .spawn(move || {

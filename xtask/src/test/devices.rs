@@ -19,6 +19,9 @@ const CPUS: u32 = 4;
 /// The suite takes about a minute under emulation on an idle machine.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
+/// All 160 cells of the conformance table, with 100,000 steps each.
+const FULL_LIMIT: Duration = Duration::from_secs(12 * 3600);
+
 /// Runs the test programs one after the other; the filter follows as `"$@"`. Each reports its own
 /// result, and one that fails keeps none of the others from running.
 const SCRIPT: &str = "for program in $PROGRAMS; do $program; done; bvecd-suite \"$@\"";
@@ -27,7 +30,12 @@ const SCRIPT: &str = "for program in $PROGRAMS; do $program; done; bvecd-suite \
 ///
 /// # Errors
 /// If the virtual machine cannot be made. One that dies is a failed test.
-pub(super) fn run(kernel: &Spec, programs: &Programs, filter: &[String]) -> Result<Tally> {
+pub(super) fn run(
+    kernel: &Spec,
+    programs: &Programs,
+    filter: &[String],
+    full: bool,
+) -> Result<Tally> {
     let place = format!("kernel {kernel}");
     let names: Vec<_> = programs
         .tests
@@ -42,7 +50,10 @@ pub(super) fn run(kernel: &Spec, programs: &Programs, filter: &[String]) -> Resu
         partial: Vec::new(),
         to: stdout(),
     };
-    let vm = guest(kernel, programs, &names, filter);
+    let vm = Vm {
+        timeout: Some(if full { FULL_LIMIT } else { LIMIT }),
+        ..guest(kernel, programs, &names, filter, full)
+    };
     let result = vm.run_into(output, io::stderr());
     let reader = std::mem::replace(
         &mut *reader.lock().unwrap_or_else(PoisonError::into_inner),
@@ -65,9 +76,20 @@ pub(super) fn run(kernel: &Spec, programs: &Programs, filter: &[String]) -> Resu
     }
 }
 
-fn guest(kernel: &Spec, programs: &Programs, names: &[String], filter: &[String]) -> Vm {
+fn guest(
+    kernel: &Spec,
+    programs: &Programs,
+    names: &[String],
+    filter: &[String],
+    full: bool,
+) -> Vm {
     let mut command = vec!["sh".to_owned(), "-c".into(), SCRIPT.into(), "sh".into()];
     command.extend_from_slice(filter);
+    let mut env = vec![("PROGRAMS".to_owned(), names.join(" "))];
+    if full {
+        // The suite runs more, and longer.
+        env.push(("BVECD_FULL".into(), "1".into()));
+    }
     let found = ["fio", "strace"].map(PathBuf::from);
     Vm {
         kernel: kernel.clone(),
@@ -75,10 +97,9 @@ fn guest(kernel: &Spec, programs: &Programs, names: &[String], filter: &[String]
             cpus: CPUS,
             ..Machine::default()
         },
-        env: vec![("PROGRAMS".into(), names.join(" "))],
+        env,
         programs: [&programs.tools[..], &programs.tests, &found].concat(),
         modules: vec!["ublk_drv".into(), "loop".into(), "null_blk".into()],
-        timeout: Some(LIMIT),
         ..Vm::new(command)
     }
 }
@@ -148,10 +169,12 @@ mod tests {
             tools: vec!["/t/bvecd".into()],
             tests: vec!["/t/deps/no_allocation-1".into()],
         };
-        let vm = guest(&Spec::Newest, &programs, &[], &["holds".to_owned()]);
+        let vm = guest(&Spec::Newest, &programs, &[], &["holds".to_owned()], false);
         assert_eq!(vm.command.last().map(String::as_str), Some("holds"));
         assert_eq!(vm.env, [("PROGRAMS".to_owned(), String::new())]);
         assert_eq!(vm.machine.cpus, 4);
         assert!(vm.programs.contains(&"/t/deps/no_allocation-1".into()));
+        let full = guest(&Spec::Newest, &programs, &[], &[], true);
+        assert!(full.env.contains(&("BVECD_FULL".into(), "1".into())));
     }
 }

@@ -1,0 +1,155 @@
+//! A lane: a part of the disk that one client has to itself, with a model of its own. The lanes of a
+//! cell run at the same time, each on another CPU, so that several requests are in flight while what
+//! each lane must see stays certain.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
+
+use crate::client_io::{Aligned, Disk};
+use crate::model::{Model, Step, Way, first_difference, pattern};
+use crate::sys;
+
+/// What a destination's memory holds before it is read into.
+const BEFORE: u8 = 0xa5;
+
+/// What a disk must return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// What was written to it.
+    Data,
+    /// Nothing: zeroes, or the memory stays as it was; never what somebody else wrote.
+    Nothing,
+}
+
+/// One client of a disk.
+pub(crate) struct Lane {
+    direct: Disk,
+    durable: Disk,
+    cached: Disk,
+    base: u64,
+    keeps: Keeps,
+    model: Model,
+    /// What memory must be aligned to for O_DIRECT, in bytes.
+    memory_alignment: u64,
+}
+
+impl Lane {
+    /// A client with `size` bytes from `base` on.
+    pub(crate) fn open(path: &str, base: u64, keeps: Keeps, model: Model) -> Self {
+        let cached = Disk::open_with(path, 0);
+        let memory_alignment = memory_alignment(path);
+        // Without read-ahead: it would fetch pages of the next lane while that one writes past the cache.
+        posix_fadvise(&cached.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
+        Self {
+            direct: Disk::open(path),
+            durable: Disk::open_with(path, libc::O_DIRECT | libc::O_DSYNC),
+            cached,
+            base,
+            keeps,
+            model,
+            memory_alignment,
+        }
+    }
+
+    /// Runs `steps` random steps and gives the model as it is then.
+    ///
+    /// # Errors
+    /// What went wrong, at which step.
+    pub(crate) fn run(mut self, steps: usize) -> Result<Model, String> {
+        for number in 0..steps {
+            let step = self.model.next_step();
+            self.step(step).map_err(|what| {
+                let unit = self.memory_alignment;
+                format!("step {number}, {step:?}, memory aligned to {unit}: {what}")
+            })?;
+            self.model.apply(step);
+        }
+        self.cached.file.sync_all().map_err(|e| e.to_string())?;
+        Ok(self.model)
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), String> {
+        let done = match step {
+            Step::Read { offset, len, way } => return self.read(offset, len, way),
+            Step::Write {
+                offset,
+                len,
+                fill,
+                way,
+            } => {
+                let skew = self.skew(way);
+                let mut memory = Aligned::new(skew + len);
+                memory.bytes_mut()[skew..].copy_from_slice(&pattern(fill, len));
+                let place = self.base + offset;
+                self.file(way).write_all_at(&memory.bytes()[skew..], place)
+            }
+            Step::Flush => self.direct.file.sync_data(),
+            Step::Discard { offset, len } => {
+                sys::discard(&self.direct.file, self.base + offset, len)
+            }
+            Step::Zero { offset, len, keep } => {
+                zero(&self.direct.file, self.base + offset, len, keep)
+            }
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    fn read(&mut self, offset: u64, len: usize, way: Way) -> Result<(), String> {
+        let skew = self.skew(way);
+        let mut memory = Aligned::new(skew + len);
+        let part = &mut memory.bytes_mut()[skew..];
+        part.fill(BEFORE);
+        let read = self.file(way).read_exact_at(part, self.base + offset);
+        read.map_err(|error| error.to_string())?;
+        let wrong = match self.keeps {
+            Keeps::Data => first_difference(part, self.model.part(offset, len)),
+            // What the page cache was given is in the page cache, whatever the disk forgets.
+            Keeps::Nothing if way == Way::Cached => None,
+            Keeps::Nothing => part.iter().position(|byte| ![0, BEFORE].contains(byte)),
+        };
+        wrong.map_or(Ok(()), |at| {
+            Err(format!("byte {at} of the read is {:#04x}", part[at]))
+        })
+    }
+
+    /// Where in a page the memory of a step begins: anywhere that the device says it takes.
+    fn skew(&mut self, way: Way) -> usize {
+        let unit = if way == Way::Cached {
+            1
+        } else {
+            self.memory_alignment
+        };
+        usize::try_from(self.model.below(8) * unit).unwrap()
+    }
+
+    fn file(&self, way: Way) -> &File {
+        match way {
+            Way::Direct => &self.direct.file,
+            Way::Durable => &self.durable.file,
+            Way::Cached => &self.cached.file,
+        }
+    }
+}
+
+/// What the memory of a direct request must be aligned to, in bytes.
+fn memory_alignment(path: &str) -> u64 {
+    let name = path.trim_start_matches("/dev/");
+    // A mask (`queue_dma_alignment`, block/blk-sysfs.c).
+    let mask = std::fs::read_to_string(format!("/sys/block/{name}/queue/dma_alignment"));
+    mask.unwrap().trim().parse::<u64>().unwrap() + 1
+}
+
+/// Write zeroes: ZERO_RANGE is the kind with NOUNMAP, PUNCH_HOLE the kind that may unmap
+/// (`blkdev_fallocate`, block/fops.c).
+pub(crate) fn zero(device: &File, offset: u64, len: u64, keep: bool) -> std::io::Result<()> {
+    let mode = if keep {
+        FallocateFlags::FALLOC_FL_ZERO_RANGE
+    } else {
+        FallocateFlags::FALLOC_FL_PUNCH_HOLE
+    };
+    let mode = mode | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let signed = |number: u64| i64::try_from(number).unwrap();
+    fallocate(device, mode, signed(offset), signed(len)).map_err(Into::into)
+}
