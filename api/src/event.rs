@@ -52,6 +52,9 @@ pub enum EventKind {
     DeviceDeleted,
     /// A queue ended before its device, which is then removed.
     QueueFailed,
+    /// What backs a device failed a request: `result` is its negative errno, which the client may get as
+    /// `EIO`. At most 16 a second of one queue are told; the statistics count all.
+    BackingError,
     /// A generation of rules is in force.
     RulesChanged,
     /// A rule fired on a request.

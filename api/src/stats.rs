@@ -21,6 +21,9 @@ pub struct DeviceStats {
     pub delayed: u64,
     /// How often a rule fired, rules that are gone included.
     pub faults_fired: u64,
+    /// Requests that failed because what backs the device did.
+    #[serde(default)]
+    pub backing_errors: u64,
     /// The queues, by number.
     pub queues: Vec<QueueStats>,
 }

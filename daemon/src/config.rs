@@ -27,9 +27,12 @@ pub struct Flags {
     /// Socket of the API [default: /run/bvecd/bvecd.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// TOML file with `socket` and `log`; flags win over it
+    /// TOML file with `socket`, `mlock` and `log`; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Keep all memory in RAM (mlockall), so that no queue waits for a page of its own
+    #[arg(long)]
+    mlock: bool,
     /// What to log, e.g. info, debug, daemon=trace [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -40,6 +43,8 @@ pub struct Flags {
 #[serde(deny_unknown_fields)]
 struct FileConfig {
     socket: Option<PathBuf>,
+    #[serde(default)]
+    mlock: bool,
     log: Option<String>,
 }
 
@@ -48,6 +53,8 @@ struct FileConfig {
 pub struct Config {
     /// Socket of the API.
     pub socket: PathBuf,
+    /// Whether all memory is to stay in RAM.
+    pub mlock: bool,
     /// What to log.
     pub log: String,
 }
@@ -67,6 +74,7 @@ impl Flags {
                 .socket
                 .or(file.socket)
                 .unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            mlock: self.mlock || file.mlock,
             log: self.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.into()),
         })
     }
@@ -86,7 +94,7 @@ mod tests {
     fn flags_win_over_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bvecd.toml");
-        std::fs::write(&path, "socket = \"/a\"\nlog = \"debug\"\n").unwrap();
+        std::fs::write(&path, "socket = \"/a\"\nmlock = true\nlog = \"debug\"\n").unwrap();
         let file = path.to_str().unwrap();
         let flags = Flags::parse_from(["bvecd", "--config", file, "--socket", "/b"]);
         let config = flags.resolve().unwrap();
@@ -94,6 +102,7 @@ mod tests {
             config,
             Config {
                 socket: "/b".into(),
+                mlock: true,
                 log: "debug".into()
             }
         );

@@ -6,14 +6,16 @@
 //! |---|---|
 //! | [`queue`] | the loop: request, verdict, target, commit |
 //! | [`target`] | what backs a device: `loop`, `ram`, `null` |
-//! | [`backing`] | the file behind a `loop` device, opened and checked |
+//! | [`backing`], [`backing_errors`] | the file behind a `loop` device, opened and checked; its errors |
 //! | [`parked`], [`holds`] | requests that are not to be committed yet |
 //! | [`mailbox`] | how the server reaches a queue |
 //! | [`shared`], [`stats`], [`events`] | what queues and server share |
 //! | [`device`], [`devices`] | a device's life, and all devices |
 //! | [`server`], [`service`] | the API on a Unix socket, signals, shutdown |
+//! | [`process`] | files, locked memory, a mount namespace |
 
 pub mod backing;
+pub mod backing_errors;
 mod clock;
 pub mod config;
 pub mod device;
@@ -23,9 +25,11 @@ pub mod holds;
 pub mod logging;
 pub mod mailbox;
 pub mod parked;
+pub mod process;
 pub mod queue;
 pub mod server;
 pub mod service;
 pub mod shared;
+mod socket;
 pub mod stats;
 pub mod target;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use daemon::config::Flags;
+use daemon::process::{self, LockError};
 use daemon::{logging, service};
 
 fn main() -> ExitCode {
@@ -24,9 +25,12 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let config = Flags::parse().resolve()?;
     logging::start(&config.log)?;
+    if config.mlock {
+        process::lock_memory()?;
+    }
     ublk::control::check_access()?;
-    service::raise_file_limit();
-    service::leave_mount_namespace().context("make a mount namespace of our own")?;
+    process::raise_file_limit();
+    process::leave_mount_namespace().context("make a mount namespace of our own")?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -36,6 +40,9 @@ fn run() -> Result<()> {
 
 /// 4 where something needed is missing (interfaces: exit codes), else 1.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<LockError>() {
+        return ExitCode::from(4);
+    }
     match error.downcast_ref::<ublk::Error>() {
         Some(ublk::Error::NoDriver | ublk::Error::Denied) => ExitCode::from(4),
         _ => ExitCode::FAILURE,

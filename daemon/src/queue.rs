@@ -1,6 +1,8 @@
 //! The loop that serves one queue, on one thread: it waits in one place, decides in one place and
 //! commits in one place. Start reading here.
 
+mod error;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::mailbox::{Command, LetGo, Outcome, Which};
 use crate::parked::{Next, Parked, Wait};
 use crate::shared::{DeviceShared, Mark, Published, QueueShared};
 use crate::target::{Progress, Step, Target};
+
+pub use error::QueueError;
 
 type RuleCache = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
 
@@ -37,29 +41,6 @@ struct Slot {
     progress: Progress,
     /// Set if a rule fired on the request, so that its end is reported too.
     mark: Option<Mark>,
-}
-
-/// Why a queue ended before its device did.
-#[derive(Debug, thiserror::Error)]
-pub enum QueueError {
-    /// The ring failed.
-    #[error("serve queue {queue}: {source}")]
-    Ring {
-        /// Which queue.
-        queue: u16,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// The driver refused a command of ours.
-    #[error("serve queue {queue}: the driver refused {}: {source}", about(*.tag))]
-    Refused {
-        /// Which queue.
-        queue: u16,
-        /// Which tag, where the command was about one.
-        tag: Option<u16>,
-        /// The driver's answer.
-        source: std::io::Error,
-    },
 }
 
 impl QueueLoop {
@@ -223,7 +204,13 @@ impl QueueLoop {
                 slot.request = Some(request);
                 self.io(|queue| queue.submit(tag, op))
             }
-            Step::Done(answer) => self.finish(request, answer),
+            Step::Done(answer) => {
+                if let Answer::Failed(errno) = answer {
+                    self.device
+                        .report_backing_error(&self.shared, &request, errno.get());
+                }
+                self.finish(request, answer)
+            }
         }
     }
 
@@ -379,10 +366,6 @@ fn let_go(wait: &Wait, outcome: Outcome) -> Next {
         (Outcome::GoOn, Next::Fail(status)) if wait.hold_id.is_none() => Next::Fail(status),
         (Outcome::GoOn, _) => Next::Serve,
     }
-}
-
-fn about(tag: Option<u16>) -> String {
-    tag.map_or_else(|| "a command".into(), |tag| format!("tag {tag}"))
 }
 
 fn time_until(due_ns: u64) -> Duration {

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use fault::{RuleIndex, RuleSet, Terminal, Verdict};
 use ublk::{Op, Request};
 
+use crate::clock::now_ns;
 use crate::events::{Event, EventLog};
 use crate::holds::Holds;
 use crate::mailbox::Mailbox;
@@ -151,6 +152,27 @@ impl DeviceShared {
         self.events.push(Event {
             result: Some(result),
             ..event
+        });
+    }
+
+    /// Counts that the backing failed a request, and tells of it unless there are too many.
+    #[cold]
+    pub(crate) fn report_backing_error(&self, queue: &QueueShared, request: &Request, errno: i32) {
+        if !queue.stats.backing_errors.count(now_ns()) {
+            return;
+        }
+        let error = std::io::Error::from_raw_os_error(errno);
+        let (device, sector, op) = (self.id, request.sector(), request.op());
+        tracing::warn!(device, ?op, sector, %error, "the backing failed a request");
+        self.events.push(Event {
+            device: Some(self.id),
+            op: fault_op(op),
+            sector: Some(sector),
+            sectors: Some(request.sectors()),
+            queue: Some(queue.queue),
+            tag: Some(request.tag()),
+            result: Some(-errno),
+            ..Event::of(EventKind::BackingError)
         });
     }
 

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ublk::Op;
 
+use crate::backing_errors::BackingErrors;
+
 /// A count with one writer.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -67,6 +69,8 @@ pub struct QueueStats {
     pub delayed: Count,
     /// The rule generation that the queue decides by.
     pub generation: Count,
+    /// What the backing failed to do.
+    pub backing_errors: BackingErrors,
 }
 
 impl QueueStats {

@@ -46,6 +46,8 @@ pub struct Progress {
     pub done_bytes: u32,
     /// Which of the operation's phases is under way, from 0.
     pub phase: u8,
+    /// How often the backing has asked to be asked again.
+    pub retries: u8,
 }
 
 /// One queue's view of what backs the device.

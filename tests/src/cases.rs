@@ -10,8 +10,10 @@ mod holds;
 mod integrity;
 mod lifecycle;
 mod queues;
+mod safety;
 mod schemas;
 mod socket;
+mod surroundings;
 mod trace;
 
 use crate::outcome::Case;
@@ -28,7 +30,9 @@ pub(crate) fn all() -> Vec<Case> {
         backing::CASES,
         bad_input::CASES,
         socket::CASES,
+        surroundings::CASES,
         trace::CASES,
+        safety::CASES,
         schemas::CASES,
     ]
     .into_iter()

@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread::JoinHandle;
 
+use nix::fcntl::{FallocateFlags, fallocate};
+
 const PAGE: usize = 4096;
 
 /// Memory aligned to a page, as O_DIRECT wants it.
@@ -72,6 +74,22 @@ impl Disk {
     pub(crate) fn try_write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file
             .write_all_at(Aligned::filled(bytes).bytes(), offset)
+    }
+
+    /// Zeroes a range that stays allocated: write zeroes with NOUNMAP (`blkdev_fallocate`, block/fops.c).
+    pub(crate) fn zero_keeping(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.allocate(libc::FALLOC_FL_ZERO_RANGE, offset, len)
+    }
+
+    /// Zeroes a range that may be deallocated: write zeroes without NOUNMAP.
+    pub(crate) fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.allocate(libc::FALLOC_FL_PUNCH_HOLE, offset, len)
+    }
+
+    fn allocate(&self, mode: i32, offset: u64, len: u64) -> io::Result<()> {
+        let mode = FallocateFlags::from_bits_retain(mode | libc::FALLOC_FL_KEEP_SIZE);
+        let (offset, len) = (offset.try_into().unwrap(), len.try_into().unwrap());
+        fallocate(&self.file, mode, offset, len).map_err(Into::into)
     }
 
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) {

@@ -1,15 +1,15 @@
 //! A bvecd of a test's own, with a socket of its own, that is gone when the test ends.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use api::fault::Rule;
 use api::{
-    BlockingClient, Call, ClientError, DataPath, Device, DeviceConfig, Features, Problem,
-    ReleaseRequest, TargetConfig, Transport, Which, call,
+    BlockingClient, Call, ClientError, DataPath, Device, DeviceConfig, Event, EventKind, Features,
+    Problem, ReleaseRequest, TargetConfig, Transport, Which, call,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,6 +26,7 @@ static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) directory: TempDir,
+    socket: PathBuf,
     pub(crate) client: BlockingClient,
     ended: bool,
 }
@@ -39,10 +40,20 @@ impl Daemon {
     pub(crate) fn start_with(flags: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("suite").tempdir().unwrap();
         let socket = directory.path().join("bvecd.sock");
+        Self::start_in(directory, &socket, flags)
+    }
+
+    /// Starts a daemon with its socket at this place.
+    pub(crate) fn start_at(socket: &Path) -> Self {
+        let directory = tempfile::Builder::new().prefix("suite").tempdir().unwrap();
+        Self::start_in(directory, socket, &[])
+    }
+
+    fn start_in(directory: TempDir, socket: &Path, flags: &[&str]) -> Self {
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let child = programs::command("bvecd")
             .arg("--socket")
-            .arg(&socket)
+            .arg(socket)
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -50,10 +61,11 @@ impl Daemon {
             .spawn()
             .unwrap();
         RUNNING.lock().unwrap().push(child.id());
-        let client = BlockingClient::new(&socket).unwrap();
+        let client = BlockingClient::new(socket).unwrap();
         let mut daemon = Self {
             child,
             directory,
+            socket: socket.to_owned(),
             client,
             ended: false,
         };
@@ -70,7 +82,7 @@ impl Daemon {
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.directory.path().join("bvecd.sock")
+        self.socket.clone()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -147,6 +159,24 @@ impl Daemon {
             let holds = self.ask(call::holds(device)).holds;
             (holds.len() == count).then_some(holds)
         })
+    }
+
+    /// The events of one kind, as far as they are kept.
+    pub(crate) fn events(&self, kind: EventKind) -> Vec<Event> {
+        let events = self.client.events(None, false).unwrap();
+        let events = events.map(Result::unwrap);
+        events.filter(|event| event.kind == kind).collect()
+    }
+
+    /// The thread with this name.
+    pub(crate) fn thread(&self, name: &str) -> u32 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let named = tasks.flatten().find(|task| {
+            let comm = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            comm.trim() == name
+        });
+        let named = named.unwrap_or_else(|| panic!("bvecd has no thread {name}"));
+        named.file_name().to_string_lossy().parse().unwrap()
     }
 
     pub(crate) fn features(&self) -> Features {

@@ -56,6 +56,11 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
+    /// A tmpfs of this size.
+    pub(crate) fn tmpfs(size_bytes: u64) -> Self {
+        Self::new(&format!("mount -t tmpfs -o size={size_bytes} none"))
+    }
+
     /// A fresh ext4 on one of brd's disks, of 16 MiB; none if the kernel has no brd.
     pub(crate) fn ext4() -> Option<Self> {
         Path::new(RAM_DISK).exists().then(|| {
@@ -68,6 +73,12 @@ impl Mounted {
         let directory = tempfile::Builder::new().prefix("mount").tempdir().unwrap();
         shell(&format!("{mount} {}", directory.path().display()));
         Self { directory }
+    }
+
+    /// Mounts it again with other options.
+    pub(crate) fn remount(&self, options: &str) {
+        let place = self.directory.path().display();
+        shell(&format!("mount -o remount,{options} {place}"));
     }
 
     /// Where it is.

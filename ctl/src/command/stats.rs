@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::table;
+use crate::output::{counted, table};
 use crate::units::about;
 
 /// Which device.
@@ -62,12 +62,13 @@ fn text(stats: &DeviceStats) -> String {
         "generation",
     ];
     format!(
-        "device {}: {} in flight, {} held, {} delayed; rules fired {} times\n\n{}\n\n{}",
+        "device {}: {} in flight, {} held, {} delayed; rules fired {} times; {}\n\n{}\n\n{}",
         stats.device,
         stats.inflight,
         stats.held,
         stats.delayed,
         stats.faults_fired,
+        counted(stats.backing_errors, "error") + " of the backing",
         table(
             &["op", "direction", "requests", "bytes", "errors"],
             &["requests", "bytes", "errors"],
@@ -111,6 +112,7 @@ mod tests {
             held: 2,
             delayed: 0,
             faults_fired: 3,
+            backing_errors: 0,
             queues: vec![queue(0), queue(1)],
         };
         insta::assert_snapshot!(text(&stats));

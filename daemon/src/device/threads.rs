@@ -12,9 +12,9 @@ use ublk::{DeviceInfo, Queue, QueueConfig, control, queue};
 
 use super::plan::Plan;
 use super::{DeviceError, Failure};
-use crate::events::Event;
+use crate::events::{Event, EventLog};
 use crate::mailbox::{Command, Mailbox};
-use crate::queue::QueueLoop;
+use crate::queue::{QueueError, QueueLoop};
 use crate::shared::{DeviceShared, QueueShared};
 use crate::stats::QueueStats;
 
@@ -170,42 +170,52 @@ impl Start {
         let _ = ready.send(Ok(()));
         // Closed, so that whoever waits for all queues sees the end.
         drop(ready);
-        let device = self.device.id;
-        let events = Arc::clone(&self.device.events);
-        let index = self.shared.queue;
-        let mut siblings = Siblings {
-            queues: self.siblings,
-            quit: true,
+        let mut ending = Ending {
+            device: self.device.id,
+            queue: self.shared.queue,
+            events: Arc::clone(&self.device.events),
+            failures: self.failures,
+            siblings: self.siblings,
+            // What it is if the thread does not come back from the loop.
+            error: Some(QueueError::Panicked {
+                queue: self.shared.queue,
+            }),
         };
-        match QueueLoop::new(queue, self.target, depth, self.device, self.shared).run() {
-            Ok(()) => siblings.quit = false,
-            Err(error) => {
-                tracing::error!(device, queue = index, %error, "a queue ended before its device");
-                let event = Event::of(EventKind::QueueFailed);
-                events.push(Event {
-                    device: Some(device),
-                    queue: Some(index),
-                    ..event
-                });
-                // The service has gone only at the end of the process.
-                let _ = self.failures.send(Failure { device, error });
-            }
-        }
+        ending.error = QueueLoop::new(queue, self.target, depth, self.device, self.shared)
+            .run()
+            .err();
     }
 }
 
-/// The other queues of the device. When a queue ends before its device, by an error or a panic, they end
-/// too: only closing the character device makes the driver fail what was under way.
-struct Siblings {
-    queues: Vec<Arc<QueueShared>>,
-    quit: bool,
+/// What must happen when a queue ends before its device, by an error or a panic: it is told, the other
+/// queues end too, and the device is removed. Only closing the character device, which all queues
+/// share, makes the driver fail what was under way.
+struct Ending {
+    device: u32,
+    queue: u16,
+    events: Arc<EventLog>,
+    failures: mpsc::UnboundedSender<Failure>,
+    siblings: Vec<Arc<QueueShared>>,
+    error: Option<QueueError>,
 }
 
-impl Drop for Siblings {
+impl Drop for Ending {
     fn drop(&mut self) {
-        for queue in self.queues.iter().filter(|_| self.quit) {
+        let Some(error) = self.error.take() else {
+            return;
+        };
+        let (device, queue) = (self.device, self.queue);
+        tracing::error!(device, queue, %error, "a queue ended before its device");
+        self.events.push(Event {
+            device: Some(device),
+            queue: Some(queue),
+            ..Event::of(EventKind::QueueFailed)
+        });
+        for queue in &self.siblings {
             queue.mailbox.send(Command::Quit);
         }
+        // The service has gone only at the end of the process.
+        let _ = self.failures.send(Failure { device, error });
     }
 }
 
@@ -225,4 +235,45 @@ fn pin_to(cpus: &[usize]) {
         }
     }
     let _ = sched_setaffinity(Pid::from_raw(0), &set);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The way of a panic through a queue's thread.
+    #[test]
+    fn a_queue_that_panics_is_told_and_takes_its_siblings_along() {
+        let queues = shared_queues(2).unwrap();
+        let events = Arc::new(EventLog::new());
+        let (failures, mut failed) = mpsc::unbounded_channel();
+        let ending = Ending {
+            device: 7,
+            queue: 1,
+            events: Arc::clone(&events),
+            failures,
+            siblings: queues.clone(),
+            error: Some(QueueError::Panicked { queue: 1 }),
+        };
+        let thread = thread::spawn(move || {
+            let _ending = ending;
+            panic!("planted");
+        });
+        assert!(thread.join().is_err());
+        let told = events.after(0, 10);
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            (told[0].kind, told[0].queue),
+            (EventKind::QueueFailed, Some(1))
+        );
+        let failure = failed.try_recv().unwrap();
+        assert_eq!(failure.device, 7);
+        assert_eq!(
+            failure.error.to_string(),
+            "serve queue 1: its thread panicked"
+        );
+        for queue in queues {
+            assert!(matches!(queue.mailbox.take()[..], [Command::Quit]));
+        }
+    }
 }

@@ -36,6 +36,11 @@ pub(super) async fn show(Subject(device): Subject) -> Json<DeviceStats> {
             .iter()
             .map(|queue| queue.stats.faulted.get())
             .sum(),
+        backing_errors: device
+            .queues
+            .iter()
+            .map(|queue| queue.stats.backing_errors.total.get())
+            .sum(),
         queues,
     })
 }

@@ -26,6 +26,9 @@ pub enum Keep {
 pub(crate) const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
 pub(crate) const ZERO_RANGE: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
 
+/// How often one request is tried again.
+const MAX_RETRIES: u8 = 16;
+
 impl Zeroing {
     /// Not at all, as on what is only read.
     pub(crate) const NONE: Self = Self {
@@ -72,21 +75,30 @@ pub(crate) fn advance(
     zeroing: Zeroing,
     result: i32,
 ) -> Step {
-    // A backing may ask for a retry; the kernel would hand these to the client as an error.
+    // A backing may ask for a retry; the kernel would hand these to the client as an error. One that asks
+    // for ever is believed in the end: the queue has other requests.
     let again = result == -libc::EAGAIN || result == -libc::EINTR;
-    if result < 0 && !again {
+    if again && progress.retries < MAX_RETRIES {
+        progress.retries += 1;
+        return retry(request, *progress, zeroing);
+    }
+    if result < 0 {
         return Step::fail(result.saturating_neg());
     }
     match request.op() {
-        Op::Read | Op::Write => {
-            if again {
-                return transfer(request, *progress);
-            }
-            moved(request, progress, result)
-        }
-        _ if again => start(request, zeroing),
+        Op::Read | Op::Write => moved(request, progress, result),
         Op::WriteZeroes => after_zeroing(request, progress, zeroing),
         _ => Step::DONE,
+    }
+}
+
+/// The operation that was under way, once more.
+fn retry(request: &Request, progress: Progress, zeroing: Zeroing) -> Step {
+    match (request.op(), progress.phase) {
+        (Op::Read | Op::Write, _) => transfer(request, progress),
+        (Op::WriteZeroes, 1) => allocate(request, libc::FALLOC_FL_KEEP_SIZE),
+        (Op::WriteZeroes, 2) => Step::Submit(BackingOp::Sync),
+        _ => start(request, zeroing),
     }
 }
 
@@ -248,6 +260,28 @@ mod tests {
         let flags = RequestFlags::NOUNMAP | RequestFlags::FUA;
         let steps = walk(Op::WriteZeroes, flags, TMPFS, &[0, 0, 0]);
         assert_eq!(steps[2..], [Step::Submit(BackingOp::Sync), Step::DONE]);
+    }
+
+    /// A retry repeats the step that failed, not the first one, which would give the blocks up again.
+    #[test]
+    fn a_retry_repeats_the_step() {
+        let flags = RequestFlags::NOUNMAP | RequestFlags::FUA;
+        let results = [0, -libc::EAGAIN, 0, -libc::EINTR, 0];
+        let steps = walk(Op::WriteZeroes, flags, TMPFS, &results);
+        let keep = fallocate(libc::FALLOC_FL_KEEP_SIZE);
+        let sync = Step::Submit(BackingOp::Sync);
+        assert_eq!(
+            steps,
+            [fallocate(PUNCH), keep, keep, sync, sync, Step::DONE]
+        );
+    }
+
+    #[test]
+    fn a_backing_that_asks_for_ever_is_believed() {
+        let steps = walk(Op::Read, RequestFlags::empty(), FILE, &[-libc::EAGAIN; 17]);
+        let (last, tries) = steps.split_last().unwrap();
+        assert!(tries.iter().all(|step| matches!(step, Step::Submit(_))));
+        assert_eq!(*last, Step::fail(libc::EAGAIN));
     }
 
     #[test]

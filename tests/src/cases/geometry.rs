@@ -3,7 +3,7 @@
 
 use std::io::IoSliceMut;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use api::fault::Op;
 use api::{DataPath, Device, DeviceConfig, ProblemCode, TargetConfig, call};
@@ -249,76 +249,70 @@ fn no_ranges() -> Outcome {
     Outcome::Passed
 }
 
+fn refuse(daemon: &Daemon, config: &DeviceConfig, pointer: &str, words: &str) {
+    let problem = daemon.refused(call::add_device(config));
+    assert_eq!(problem.code, ProblemCode::InvalidField, "{problem}");
+    assert_eq!(problem.pointer.as_deref(), Some(pointer), "{problem}");
+    assert!(
+        problem.detail.contains(words),
+        "`{words}` not in: {problem}"
+    );
+}
+
+fn loop_on(file: impl Into<PathBuf>, direct: bool, path: DataPath) -> DeviceConfig {
+    let file = file.into();
+    config(TargetConfig::Loop { file, direct }, path)
+}
+
 fn refused() -> Outcome {
     let daemon = Daemon::start();
-    let refuse = |config: DeviceConfig, pointer: &str, words: &str| {
-        let problem = daemon.refused(call::add_device(&config));
-        assert_eq!(problem.code, ProblemCode::InvalidField, "{problem}");
-        assert_eq!(problem.pointer.as_deref(), Some(pointer), "{problem}");
-        assert!(
-            problem.detail.contains(words),
-            "`{words}` not in: {problem}"
-        );
-    };
-    let loop_on = |file: &Path, direct, path| {
-        let file = file.to_owned();
-        config(TargetConfig::Loop { file, direct }, path)
-    };
+    let plain = loop_on(daemon.file(SIZE), false, DataPath::Copy);
     // A read-only device discards nothing, whatever its backing can.
-    let file = daemon.file(SIZE);
+    let read_only = DeviceConfig {
+        read_only: true,
+        ..plain.clone()
+    };
+    let discard = DeviceConfig {
+        max_discard_bytes: Some(1 << 20),
+        ..read_only.clone()
+    };
+    refuse(&daemon, &discard, "/max_discard_bytes", "cannot discard");
+    let zeroes = DeviceConfig {
+        max_write_zeroes_bytes: Some(1 << 20),
+        ..read_only
+    };
     refuse(
-        DeviceConfig {
-            read_only: true,
-            max_discard_bytes: Some(1 << 20),
-            ..loop_on(&file, false, DataPath::Copy)
-        },
-        "/max_discard_bytes",
-        "cannot discard",
-    );
-    refuse(
-        DeviceConfig {
-            read_only: true,
-            max_write_zeroes_bytes: Some(1 << 20),
-            ..loop_on(&file, false, DataPath::Copy)
-        },
+        &daemon,
+        &zeroes,
         "/max_write_zeroes_bytes",
         "cannot write zeroes",
     );
     // What the backing makes of the physical block is known only now.
-    refuse(
-        DeviceConfig {
-            io_min_bytes: Some(512),
-            ..loop_on(&file, false, DataPath::Copy)
-        },
-        "/io_min_bytes",
-        "4096, the physical block",
-    );
-    refuse(
-        DeviceConfig {
-            discard_granularity_bytes: Some(512),
-            ..loop_on(&file, false, DataPath::Copy)
-        },
-        "/discard_granularity_bytes",
-        "4096, the physical block",
-    );
+    let block = "4096, the physical block";
+    let small = DeviceConfig {
+        io_min_bytes: Some(512),
+        ..plain.clone()
+    };
+    refuse(&daemon, &small, "/io_min_bytes", block);
+    let fine = DeviceConfig {
+        discard_granularity_bytes: Some(512),
+        ..plain
+    };
+    refuse(&daemon, &fine, "/discard_granularity_bytes", block);
     let attributes = [("memory_backed", 1), ("size", 4), ("blocksize", 4096)];
     if let Some(disk) = NullBlk::with("nullb_4k", &attributes) {
-        let disk: &Path = disk.path.as_ref();
         let small = DeviceConfig {
             logical_block_bytes: Some(512),
-            ..loop_on(disk, false, DataPath::Copy)
+            ..loop_on(&disk.path, false, DataPath::Copy)
         };
-        refuse(
-            small,
-            "/logical_block_bytes",
-            "4096, the block of the backing",
-        );
+        let block = "4096, the block of the backing";
+        refuse(&daemon, &small, "/logical_block_bytes", block);
         if daemon.lacks(DataPath::AutoZeroCopy).is_none() {
             let loose = DeviceConfig {
                 dma_alignment_bytes: Some(512),
-                ..loop_on(disk, true, DataPath::AutoZeroCopy)
+                ..loop_on(&disk.path, true, DataPath::AutoZeroCopy)
             };
-            refuse(loose, "/dma_alignment_bytes", "at least 4096");
+            refuse(&daemon, &loose, "/dma_alignment_bytes", "at least 4096");
         }
     }
     assert_eq!(daemon.ask(call::devices()).devices, []);

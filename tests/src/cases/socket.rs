@@ -14,6 +14,8 @@ pub(crate) const CASES: &[Case] = &[
         "socket::credentials_are_checked_besides_the_mode",
         credentials,
     ),
+    Case::new("socket::a_missing_directory_is_made", missing_directory),
+    Case::new("socket::a_place_that_cannot_be_is_told", bad_places),
     Case::new("socket::the_openapi_document_is_served", openapi),
 ];
 
@@ -87,6 +89,42 @@ fn credentials() -> Outcome {
     assert_eq!(code, Some(4), "{text}");
     assert!(text.contains("1234"), "{text}");
     daemon.stop();
+    Outcome::Passed
+}
+
+fn missing_directory() -> Outcome {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("made/for/it/bvecd.sock");
+    let daemon = Daemon::start_at(&path);
+    let of = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(of(path.parent().unwrap()), 0o750);
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// Each with the path of the socket and what to do about it, and with nothing made.
+fn bad_places() -> Outcome {
+    let place = crate::scratch::Mounted::tmpfs(1 << 20);
+    std::fs::create_dir(place.path().join("there")).unwrap();
+    place.remount("ro");
+    let long = "long".repeat(30);
+    for (socket, words) in [
+        (place.path().join("there/s"), "cannot be written to"),
+        (place.path().join("missing/s"), "make the directory of"),
+        (std::env::temp_dir().join(&long).join("s"), "at most 107"),
+    ] {
+        let output = crate::programs::command("bvecd")
+            .arg("--socket")
+            .arg(&socket)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        for needle in [words, "--socket", socket.to_str().unwrap()] {
+            assert!(text.contains(needle), "`{needle}` not in: {text}");
+        }
+    }
+    assert!(!std::env::temp_dir().join(&long).exists());
     Outcome::Passed
 }
 
