@@ -94,6 +94,8 @@ pub struct Backing {
     pub volatile_cache: bool,
     /// How ranges are zeroed.
     pub zeroing: Zeroing,
+    /// Whether it is a file of tmpfs or ramfs, used through the page cache that it consists of.
+    pub in_memory: bool,
     /// Keeps other servers away; released with the backing.
     _claim: Flock<File>,
 }
@@ -137,6 +139,7 @@ impl Backing {
             discard_granularity_bytes: limits.discard_granularity_bytes,
             volatile_cache: limits.volatile_cache,
             zeroing: limits.zeroing,
+            in_memory: limits.in_memory,
             _claim: claimed,
         })
     }

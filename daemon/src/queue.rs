@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use fault::{Terminal, Then};
-use ublk::{Answer, Completion, Request};
+use ublk::{Answer, Completion, Request, Submitted};
 
 use crate::clock::now_ns;
 use crate::mailbox::{Command, LetGo, Outcome, Which};
@@ -182,34 +182,56 @@ impl QueueLoop {
         let step = self.target.start(&request, payload);
         let slot = &mut self.slots[usize::from(request.tag())];
         slot.progress = Progress::default();
-        match step {
-            Step::Submit(op) => {
-                let tag = request.tag();
-                slot.request = Some(request);
-                self.io(|queue| queue.submit(tag, op))
-            }
-            Step::Done(answer) => self.finish(request, answer),
-        }
+        self.take_steps(request, step, false)
     }
 
-    /// Takes a request one step further.
+    /// Takes a request further, after an operation on the backing has ended.
     #[inline]
     fn advance(&mut self, tag: u16, result: i32) -> Result<(), QueueError> {
         let slot = &mut self.slots[usize::from(tag)];
         let Some(request) = slot.request.take() else {
             return Ok(());
         };
-        match self.target.advance(&request, &mut slot.progress, result) {
-            Step::Submit(op) => {
-                slot.request = Some(request);
-                self.io(|queue| queue.submit(tag, op))
-            }
-            Step::Done(answer) => {
-                if let Answer::Failed(errno) = answer {
-                    self.device
-                        .report_backing_error(&self.shared, &request, errno.get());
+        let step = self.target.advance(&request, &mut slot.progress, result);
+        self.take_steps(request, step, true)
+    }
+
+    /// Takes steps until one must be waited for, or the request is finished. `asked`: whether the backing
+    /// has been asked already, so that a failure is its.
+    #[inline]
+    fn take_steps(
+        &mut self,
+        request: Request,
+        mut step: Step,
+        mut asked: bool,
+    ) -> Result<(), QueueError> {
+        let tag = request.tag();
+        loop {
+            let op = match step {
+                Step::Submit(op) => op,
+                Step::Done(answer) => {
+                    if let (true, Answer::Failed(errno)) = (asked, answer) {
+                        self.device
+                            .report_backing_error(&self.shared, &request, errno.get());
+                    }
+                    return self.finish(request, answer);
                 }
-                self.finish(request, answer)
+            };
+            asked = true;
+            let submitted = self.io(|queue| queue.submit(tag, op));
+            let slot = &mut self.slots[usize::from(tag)];
+            match submitted {
+                Ok(Submitted::Ended(result)) => {
+                    step = self.target.advance(&request, &mut slot.progress, result);
+                }
+                Ok(Submitted::UnderWay) => {
+                    slot.request = Some(request);
+                    return Ok(());
+                }
+                Err(error) => {
+                    request.abandon();
+                    return Err(error);
+                }
             }
         }
     }
@@ -341,10 +363,10 @@ impl QueueLoop {
     }
 
     #[inline]
-    fn io(
+    fn io<T>(
         &mut self,
-        work: impl FnOnce(&mut ublk::Queue) -> std::io::Result<()>,
-    ) -> Result<(), QueueError> {
+        work: impl FnOnce(&mut ublk::Queue) -> std::io::Result<T>,
+    ) -> Result<T, QueueError> {
         let queue = self.shared.queue;
         work(&mut self.queue).map_err(|source| QueueError::Ring { queue, source })
     }

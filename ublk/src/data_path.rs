@@ -14,7 +14,7 @@ use std::os::fd::AsRawFd;
 use io_uring::squeue::Entry;
 
 pub(crate) use auto_zero_copy::AutoZeroCopy;
-pub(crate) use copy::Copy;
+pub(crate) use copy::{Copy, Staging};
 pub(crate) use registered::Registered;
 pub(crate) use user_copy::UserCopy;
 pub(crate) use zero_copy::ZeroCopy;
@@ -145,6 +145,16 @@ impl DataPath {
         }
     }
 
+    /// The memory of the server that payloads pass through, where they do.
+    #[inline]
+    pub(crate) fn staging(&self) -> Option<&Staging> {
+        match self {
+            Self::Copy(path) => Some(path.staging()),
+            Self::UserCopy(path) => Some(path.staging()),
+            Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => None,
+        }
+    }
+
     /// Brings a source request's payload to where the server reaches it.
     #[inline]
     pub(crate) fn gather(&self, source: Source<'_>) -> io::Result<()> {
@@ -166,10 +176,6 @@ impl DataPath {
     /// The payload as memory of the server; none where it stays in the request's own pages.
     #[inline]
     pub(crate) fn payload(&self, tag: u16, len_bytes: u32) -> Option<Span<'_>> {
-        match self {
-            Self::Copy(path) => Some(path.staging().span(tag, len_bytes)),
-            Self::UserCopy(path) => Some(path.staging().span(tag, len_bytes)),
-            Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => None,
-        }
+        Some(self.staging()?.span(tag, len_bytes))
     }
 }

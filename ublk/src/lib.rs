@@ -57,7 +57,7 @@ pub use direction::{Destination, Payload, Source};
 pub use error::Error;
 pub use features::Features;
 pub use params::Params;
-pub use queue::{Completion, Queue, QueueConfig};
+pub use queue::{Completion, Queue, QueueConfig, Submitted};
 pub use request::{Op, Request, RequestFlags};
 pub use transport::TransportKind;
 

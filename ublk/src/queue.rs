@@ -44,6 +44,10 @@ pub struct QueueConfig {
     pub char_device: Arc<OwnedFd>,
     /// What backs the device, for targets that have a file.
     pub backing: Option<Arc<OwnedFd>>,
+    /// Whether the backing is a file in memory that io_uring can only reach through a worker thread
+    /// (tmpfs, ramfs): where payloads pass through memory of the server, a plain read or write then takes a
+    /// third of the instructions, and waits for no device.
+    pub backing_in_memory: bool,
     /// An eventfd: a write to it makes the queue report [`Completion::Woken`].
     pub wake: Arc<OwnedFd>,
 }
@@ -75,6 +79,16 @@ pub enum Completion {
         /// The driver's answer, a negative errno.
         result: i32,
     },
+}
+
+/// What became of an operation on the backing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Submitted {
+    /// It is under way; [`Completion::Backing`] will tell of its end.
+    UnderWay,
+    /// It has ended already: bytes or 0, or a negative errno.
+    Ended(i32),
 }
 
 /// Opens `/dev/ublkcN`. It can be open once only; the queues share it.
@@ -240,13 +254,15 @@ impl Queue {
             .commit(&mut self.ring, &self.path, tag, result)
     }
 
-    /// Starts an operation on the backing for the request with this tag; its end is reported as
-    /// [`Completion::Backing`].
+    /// Starts an operation on the backing for the request with this tag.
     ///
     /// # Errors
     /// The ring's.
     #[inline]
-    pub fn submit(&mut self, tag: u16, op: BackingOp) -> io::Result<()> {
+    pub fn submit(&mut self, tag: u16, op: BackingOp) -> io::Result<Submitted> {
+        if let Some(result) = self.at_once(tag, op) {
+            return Ok(Submitted::Ended(result));
+        }
         let moves_payload = matches!(op, BackingOp::Fill(_) | BackingOp::Store(_));
         if moves_payload
             && let Some(entry) = self.path.registered().and_then(|table| table.register(tag))
@@ -263,7 +279,23 @@ impl Queue {
                 len_bytes,
             } => allocate_entry(mode, offset_bytes, len_bytes),
         };
-        self.push(&entry.user_data(Token::Backing(tag).pack()))
+        self.push(&entry.user_data(Token::Backing(tag).pack()))?;
+        Ok(Submitted::UnderWay)
+    }
+
+    /// The result of an operation that need not go through the ring.
+    #[inline]
+    fn at_once(&self, tag: u16, op: BackingOp) -> Option<i32> {
+        if !self.config.backing_in_memory {
+            return None;
+        }
+        let staging = self.path.staging()?;
+        let backing = self.config.backing.as_ref()?.as_raw_fd();
+        match op {
+            BackingOp::Fill(part) => Some(staging.fill_at_once(backing, tag, part)),
+            BackingOp::Store(part) => Some(staging.store_at_once(backing, tag, part)),
+            BackingOp::Sync | BackingOp::Allocate { .. } => None,
+        }
     }
 
     /// Brings a source request's payload to where the server reaches it (`user-copy`); nothing to do

@@ -22,6 +22,7 @@ pub(super) struct Limits {
     pub(super) discard_granularity_bytes: u32,
     pub(super) volatile_cache: bool,
     pub(super) zeroing: Zeroing,
+    pub(super) in_memory: bool,
 }
 
 pub(super) fn read(
@@ -50,6 +51,7 @@ pub(super) fn read(
         // A file system keeps data in its cache, and metadata there even with O_DIRECT.
         volatile_cache: !mode.read_only,
         zeroing: file_zeroing(file, size_bytes, mode),
+        in_memory: !mode.direct && is_in_memory(file),
     })
 }
 
@@ -102,6 +104,7 @@ fn block_device(metadata: &Metadata, size_bytes: u64, mode: Mode) -> Limits {
     // What is written past the page cache to a device without a cache of its own is durable at once.
     let write_through = mode.direct && text("write_cache").as_deref() == Some("write through");
     Limits {
+        in_memory: false,
         size_bytes,
         logical_block_bytes,
         physical_block_bytes: bytes("physical_block_size", 512)
@@ -119,6 +122,13 @@ fn block_device(metadata: &Metadata, size_bytes: u64, mode: Mode) -> Limits {
             zeroing
         },
     }
+}
+
+/// Whether a file lies on tmpfs or ramfs.
+fn is_in_memory(file: &File) -> bool {
+    /// `RAMFS_MAGIC` (linux/magic.h); the crates do not have it.
+    const RAMFS: i64 = 0x8584_58f6;
+    rustix::fs::fstatfs(file).is_ok_and(|found| [libc::TMPFS_MAGIC, RAMFS].contains(&found.f_type))
 }
 
 /// Memory and offset alignment for O_DIRECT in bytes (statx(2), `STATX_DIOALIGN`).

@@ -41,6 +41,15 @@ impl Source {
         }
     }
 
+    /// Whether that file is in memory, so that using it waits for no device.
+    pub(super) fn is_in_memory(&self) -> bool {
+        match self {
+            Self::Loop(backing) => backing.in_memory,
+            Self::Ram(..) => true,
+            Self::Null => false,
+        }
+    }
+
     /// The file that the queues register, if the target has one.
     pub(super) fn file(&self) -> Option<Arc<OwnedFd>> {
         match self {

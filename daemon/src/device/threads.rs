@@ -74,6 +74,7 @@ impl Threads {
                     automatic_tags: QueueConfig::ALL_TAGS,
                     char_device: Arc::clone(&char_device),
                     backing: plan.source.file(),
+                    backing_in_memory: plan.source.is_in_memory(),
                     wake: shared.mailbox.wake_event(),
                 },
                 target: plan.source.target(info.depth),

@@ -4,26 +4,36 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use api::{DataPath, call};
+use api::{DataPath, Device, DeviceConfig, TargetConfig, Transport, call};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client_io::Disk;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, config};
 use crate::deadline::wait_for;
-use crate::outcome::{Case, Outcome, need_data_path, need_program};
+use crate::outcome::{Case, Outcome, need_data_path, need_program, need_transport};
 use crate::programs;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("trace::copy_uses_its_ring_only", || {
-        ring_only(DataPath::Copy, &[])
+        ring_only(DataPath::Copy, Transport::PerIo, &[])
     }),
     Case::new("trace::user_copy_uses_its_ring_and_the_copies", || {
-        ring_only(DataPath::UserCopy, &["pread64", "pwrite64"])
+        ring_only(DataPath::UserCopy, Transport::PerIo, COPIES)
+    }),
+    Case::new("trace::zero_copy_uses_its_ring_only", || {
+        ring_only(DataPath::ZeroCopy, Transport::PerIo, &[])
     }),
     Case::new("trace::auto_zero_copy_uses_its_ring_only", || {
-        ring_only(DataPath::AutoZeroCopy, &[])
+        ring_only(DataPath::AutoZeroCopy, Transport::PerIo, &[])
     }),
+    Case::new("trace::batch_uses_its_ring_only", || {
+        ring_only(DataPath::AutoZeroCopy, Transport::Batch, &[])
+    }),
+    Case::new(
+        "trace::a_file_in_memory_is_used_without_the_ring",
+        in_memory,
+    ),
     Case::new("trace::a_planted_write_or_futex_is_found", planted),
     Case::new("trace::queue_threads_let_clients_finish", policy),
 ];
@@ -86,14 +96,53 @@ fn thread(daemon: &Daemon, name: &str) -> u32 {
         .unwrap_or_else(|| panic!("no thread named {name}"))
 }
 
-fn ring_only(path: DataPath, besides: &[&str]) -> Outcome {
+/// The system calls of `user-copy`, and of what lies in memory.
+const COPIES: &[&str] = &["pread64", "pwrite64"];
+
+/// The backing is a block device of ours: one that the ring can use without a worker thread.
+fn ring_only(path: DataPath, transport: Transport, besides: &[&str]) -> Outcome {
     need_program!("strace");
     let daemon = Daemon::start();
     need_data_path!(daemon, path);
-    let (device, _) = daemon.add_loop(4 << 20, path);
+    need_transport!(daemon, transport);
+    let below = daemon.add_ram(4 << 20, DataPath::Copy);
+    let target = TargetConfig::Loop {
+        file: below.path.into(),
+        direct: true,
+    };
+    let device = daemon.add(&DeviceConfig {
+        transport,
+        ..config(target, path)
+    });
+    let others = calls_under_load(&daemon, &device, besides);
+    assert_eq!(others, Vec::<String>::new());
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// io_uring reaches tmpfs through worker threads only, which costs more than it saves.
+fn in_memory() -> Outcome {
+    need_program!("strace");
+    let daemon = Daemon::start();
+    let (device, _) = daemon.add_loop(4 << 20, DataPath::Copy);
+    let calls = calls_under_load(&daemon, &device, &[]);
+    for name in COPIES {
+        assert!(calls.iter().any(|call| call == name), "no {name}");
+    }
+    let others: Vec<_> = calls
+        .iter()
+        .filter(|call| !COPIES.contains(&call.as_str()))
+        .collect();
+    assert_eq!(others, Vec::<&String>::new());
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// What a queue's thread calls beside its ring and what is expected.
+fn calls_under_load(daemon: &Daemon, device: &Device, besides: &[&str]) -> Vec<String> {
     let disk = Disk::open(&device.path);
     disk.write(0, &[1; 65536]);
-    let trace = Trace::of(&daemon, thread(&daemon, &format!("ublk{}q0", device.id)));
+    let trace = Trace::of(daemon, thread(daemon, &format!("ublk{}q0", device.id)));
     for number in 0..300_u64 {
         let offset = (number % 16) * 4096;
         if number % 2 == 0 {
@@ -105,19 +154,14 @@ fn ring_only(path: DataPath, besides: &[&str]) -> Outcome {
             disk.file.sync_data().unwrap();
         }
     }
-    let calls = trace.finish();
+    let mut calls = trace.finish();
     assert!(
         calls.len() >= 300,
         "the trace saw only {} calls",
         calls.len()
     );
-    let others: Vec<_> = calls
-        .iter()
-        .filter(|name| *name != "io_uring_enter" && !besides.contains(&name.as_str()))
-        .collect();
-    assert_eq!(others, Vec::<&String>::new());
-    daemon.stop();
-    Outcome::Passed
+    calls.retain(|name| name != "io_uring_enter" && !besides.contains(&name.as_str()));
+    calls
 }
 
 /// The check bites: the server's thread, which does write to its socket, is found out.

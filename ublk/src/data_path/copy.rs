@@ -3,6 +3,7 @@
 //! request is committed (`ublk_map_io`, `ublk_unmap_io`).
 
 use std::io;
+use std::os::fd::RawFd;
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
@@ -65,6 +66,39 @@ impl Staging {
         .offset(part.backing_offset_bytes())
         .rw_flags(part.rw_flags())
         .build()
+    }
+}
+
+impl Staging {
+    /// Reads from a backing in memory, without the ring. Returns bytes or a negative errno.
+    pub(crate) fn fill_at_once(&self, backing: RawFd, tag: u16, part: Part) -> i32 {
+        let (start, len) = (self.part_of(tag, part), part.len_bytes() as usize);
+        // SAFETY: the range is mapped and writable, and is this tag's own.
+        let moved = unsafe { libc::pread(backing, start.cast(), len, offset(part)) };
+        bytes_or_errno(moved)
+    }
+
+    /// Writes to a backing in memory, which has no medium that FUA could mean, without the ring.
+    pub(crate) fn store_at_once(&self, backing: RawFd, tag: u16, part: Part) -> i32 {
+        let (start, len) = (self.part_of(tag, part), part.len_bytes() as usize);
+        // SAFETY: the range is mapped, and is this tag's own.
+        let moved = unsafe { libc::pwrite(backing, start.cast(), len, offset(part)) };
+        bytes_or_errno(moved)
+    }
+}
+
+fn offset(part: Part) -> i64 {
+    // A device ends before 2^63 bytes.
+    i64::try_from(part.backing_offset_bytes()).unwrap_or(i64::MAX)
+}
+
+fn bytes_or_errno(moved: isize) -> i32 {
+    match usize::try_from(moved) {
+        // At most 32 MiB.
+        Ok(bytes) => i32::try_from(bytes).unwrap_or(i32::MAX),
+        Err(_) => -io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO),
     }
 }
 
