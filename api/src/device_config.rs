@@ -104,6 +104,11 @@ pub struct DeviceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 2_147_479_552)]
     pub max_write_zeroes_bytes: Option<u32>,
+    /// Whether an ordinary user owns it, the one that the daemon runs as; no if absent. Such a device has no
+    /// data path but `copy` and no recovery, and the driver kills a daemon that answers a request later
+    /// than after 30 s.
+    #[serde(default)]
+    pub unprivileged: bool,
     /// Rules in force from the first request on; none if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -149,6 +154,7 @@ impl DeviceConfig {
             discard_granularity_bytes: None,
             max_discard_bytes: None,
             max_write_zeroes_bytes: None,
+            unprivileged: false,
             rules: Vec::new(),
             seed: 0,
         }

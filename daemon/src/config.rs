@@ -33,6 +33,9 @@ pub struct Flags {
     /// Keep all memory in RAM (mlockall), so that no queue waits for a page of its own
     #[arg(long)]
     mlock: bool,
+    /// Print the user and group that own an unprivileged device's node, for the udev rules, and end
+    #[arg(long, value_name = "NODE", exclusive = true)]
+    pub owner_of: Option<String>,
     /// What to log, e.g. info, debug, daemon=trace [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,

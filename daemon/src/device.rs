@@ -3,6 +3,7 @@
 mod geometry;
 mod plan;
 mod threads;
+mod unprivileged;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,7 +142,10 @@ impl Device {
         });
         let queues = threads::shared_queues(info.queues)?;
         let threads = Threads::spawn(&plan, info, &shared, &queues, failures)?;
-        if let Err(error) = control::start(info.id) {
+        let node = format!("/dev/ublkb{}", info.id);
+        if let Err(error) = control::start(info.id).and_then(|()| control::wait_for_node(&node)) {
+            // Best effort: it may not have started.
+            let _ = control::stop(info.id);
             threads.quit(&queues);
             return Err(error.into());
         }

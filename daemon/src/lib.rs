@@ -12,6 +12,7 @@
 //! | [`shared`], [`stats`], [`events`] | what queues and server share |
 //! | [`device`], [`devices`] | a device's life, and all devices |
 //! | [`server`], [`service`] | the API on a Unix socket, signals, shutdown |
+//! | [`owner`] | whose an unprivileged device is, for udev |
 //! | [`process`] | files, locked memory, a mount namespace |
 
 pub mod backing;
@@ -24,6 +25,7 @@ pub mod events;
 pub mod holds;
 pub mod logging;
 pub mod mailbox;
+pub mod owner;
 pub mod parked;
 pub mod process;
 pub mod queue;

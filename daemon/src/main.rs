@@ -1,10 +1,12 @@
 //! bvecd: flags, namespace, messages, service.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use daemon::config::Flags;
+use daemon::owner::owner_of;
 use daemon::process::{self, LockError};
 use daemon::{logging, service};
 
@@ -23,14 +25,26 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let config = Flags::parse().resolve()?;
+    let flags = Flags::parse();
+    if let Some(node) = &flags.owner_of {
+        return Ok(writeln!(std::io::stdout(), "{}", owner_of(node)?)?);
+    }
+    let config = flags.resolve()?;
     logging::start(&config.log)?;
     if config.mlock {
         process::lock_memory()?;
     }
     ublk::control::check_access()?;
     process::raise_file_limit();
-    process::leave_mount_namespace().context("make a mount namespace of our own")?;
+    match process::leave_mount_namespace() {
+        // An ordinary user cannot mount anything on a device of theirs in this namespace.
+        Err(error) if !ublk::control::is_privileged() => tracing::warn!(
+            %error,
+            "no mount namespace of our own, which needs CAP_SYS_ADMIN: what root mounts on a device of ours must \
+             be unmounted before the last process of this namespace ends"
+        ),
+        left => left.context("make a mount namespace of our own")?,
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -15,6 +15,7 @@ mod schemas;
 mod socket;
 mod surroundings;
 mod trace;
+mod unprivileged;
 
 use crate::outcome::Case;
 
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
         socket::CASES,
         surroundings::CASES,
         trace::CASES,
+        unprivileged::CASES,
         safety::CASES,
         schemas::CASES,
     ]

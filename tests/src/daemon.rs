@@ -1,6 +1,6 @@
 //! A bvecd of a test's own, with a socket of its own, that is gone when the test ends.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -49,9 +49,23 @@ impl Daemon {
         Self::start_in(directory, socket, &[])
     }
 
+    /// Starts a daemon as an ordinary user, with a directory that is theirs.
+    pub(crate) fn start_as(user: u32, flags: &[&str]) -> Self {
+        let directory = tempfile::Builder::new().prefix("suite").tempdir().unwrap();
+        std::os::unix::fs::chown(directory.path(), Some(user), Some(user)).unwrap();
+        let socket = directory.path().join("bvecd.sock");
+        let mut command = programs::command("bvecd");
+        command.uid(user).gid(user);
+        Self::spawn(command, directory, &socket, flags)
+    }
+
     fn start_in(directory: TempDir, socket: &Path, flags: &[&str]) -> Self {
+        Self::spawn(programs::command("bvecd"), directory, socket, flags)
+    }
+
+    fn spawn(mut command: Command, directory: TempDir, socket: &Path, flags: &[&str]) -> Self {
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
-        let child = programs::command("bvecd")
+        let child = command
             .arg("--socket")
             .arg(socket)
             .args(flags)

@@ -6,6 +6,7 @@
 //! flag. docs/design/libublk.md has the reasons; the module can go when libublk learns these.
 
 mod raw;
+mod unprivileged;
 
 use std::fs::OpenOptions;
 use std::io;
@@ -14,6 +15,8 @@ use std::thread;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 pub use raw::{AddDevice, add, delete, features, info, queue_cpus, set_params, start, stop};
+
+pub use unprivileged::{info_by_node, is_privileged, wait_for_node};
 
 use crate::error::Error;
 
@@ -37,6 +40,10 @@ pub struct DeviceInfo {
     pub server_pid: i32,
     /// Feature flags that the device runs with.
     pub flags: crate::Features,
+    /// The user that made it.
+    pub owner_uid: u32,
+    /// The group of the user that made it.
+    pub owner_gid: u32,
 }
 
 /// The kernel's device states (`UBLK_S_DEV_*`).
@@ -70,6 +77,8 @@ impl DeviceInfo {
             },
             server_pid: raw.ublksrv_pid,
             flags: crate::Features::from_bits_retain(raw.flags),
+            owner_uid: raw.owner_uid,
+            owner_gid: raw.owner_gid,
         }
     }
 }

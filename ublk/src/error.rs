@@ -12,7 +12,10 @@ pub enum Error {
     )]
     NoDriver,
     /// The caller may not use the control device.
-    #[error("open /dev/ublk-control: permission denied; run as root")]
+    #[error(
+        "open /dev/ublk-control: permission denied; run as root, or let udev open it with the rules in \
+         bvecd's daemon/udev and use --unprivileged"
+    )]
     Denied,
     /// A control command was refused.
     #[error("{command} on ublk device {device}: {source}{}", hint_text(*.hint))]
@@ -25,6 +28,15 @@ pub enum Error {
         source: io::Error,
         /// What would be right, where the answer has one likely cause.
         hint: Option<&'static str>,
+    },
+    /// The driver allows no more devices.
+    #[error(
+        "add a device: the driver has as many as it allows, {} (ublks_max); remove one, or raise \
+         /sys/module/ublk_drv/parameters/ublks_max", most.map_or_else(|| "a number it does not tell".into(), |most: u32| most.to_string())
+    )]
+    TooMany {
+        /// The driver's limit, if it can be read.
+        most: Option<u32>,
     },
     /// The kernel lacks a feature that the device needs.
     #[error("use {feature}: this kernel's ublk driver does not offer it (since Linux {since})")]

@@ -9,7 +9,7 @@ use ublk::control::AddDevice;
 use ublk::memory::SharedMemory;
 use ublk::{DataPathKind, Features, Params, TransportKind};
 
-use super::{DeviceError, geometry};
+use super::{DeviceError, geometry, unprivileged};
 use crate::backing::{Backing, Mode};
 use crate::target::{LoopFile, Null, Ram, Target, Zeroing};
 
@@ -80,17 +80,22 @@ impl Plan {
             Transport::Batch => TransportKind::Batch,
         };
         offered.require(transport.features())?;
+        let offered = unprivileged::features_left(config, offered)?;
         let data_path = choose_data_path(config.data_path, offered)?;
         let medium = Medium::open(config)?;
         let params = geometry::params(config, &medium, data_path)?;
         // A scan would let the kernel's own probing use up one-shot faults.
         let quiet_start = offered & Features::NO_AUTO_PART_SCAN;
+        let owner = match config.unprivileged {
+            true => Features::UNPRIVILEGED_DEV,
+            false => Features::empty(),
+        };
         let add = AddDevice {
             id: config.id,
             queues: config.queues,
             depth: config.depth,
             max_io_bytes: config.max_io_bytes,
-            flags: data_path.features() | transport.features() | quiet_start,
+            flags: data_path.features() | transport.features() | quiet_start | owner,
         };
         Ok(Self {
             add,

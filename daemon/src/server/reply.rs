@@ -68,6 +68,7 @@ fn ublk_code(error: &ublk::Error) -> ProblemCode {
     match error {
         ublk::Error::NoDriver | ublk::Error::MissingFeature { .. } => ProblemCode::Unsupported,
         ublk::Error::Denied => ProblemCode::Forbidden,
+        ublk::Error::TooMany { .. } => ProblemCode::Conflict,
         _ if error.errno() == Some(libc::EEXIST) => ProblemCode::Conflict,
         _ => ProblemCode::Internal,
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use libublk::sys;
 
+use super::unprivileged::{is_for_unprivileged, most_devices, needs_path, with_path};
 use super::{CONTROL_DEVICE, DeviceInfo};
 use crate::error::Error;
 use crate::params::LATER_TYPES;
@@ -54,10 +55,11 @@ pub fn add(request: AddDevice) -> Result<DeviceInfo, Error> {
         Some(_) => {
             "EEXIST: the number is taken, by a device or by one that was deleted while a client has it open; `bvecctl dev list` shows ours, leave --id out for a free one"
         }
-        None => "EINVAL: a value is out of range; ENOMEM or EACCES: too many devices (ublks_max)",
+        None => "EINVAL: a value is out of range; ENOMEM: the kernel lacks memory",
     };
     add_when_free(request.id, header, hint)?;
     let info = DeviceInfo::from_raw(&raw);
+    super::wait_for_node(&format!("/dev/ublkc{}", info.id))?;
     if let Err(missing) = info.flags.require(request.flags) {
         delete(info.id)?;
         return Err(missing);
@@ -85,6 +87,12 @@ fn add_when_free(
             return Err(Error::MissingFeature {
                 feature: "CMD_IOCTL_ENCODE",
                 since: "6.4",
+            });
+        }
+        // The one cause of this answer (`ublk_ctrl_add_dev`).
+        if error.errno() == Some(libc::EACCES) {
+            return Err(Error::TooMany {
+                most: most_devices(),
             });
         }
         let taken = error.errno() == Some(libc::EEXIST);
@@ -241,14 +249,14 @@ pub fn queue_cpus(id: u32, queue: u16) -> Result<Vec<usize>, Error> {
     Ok((0..64 * mask.len()).filter(is_set).collect())
 }
 
-fn no_queue() -> sys::ublksrv_ctrl_cmd {
+pub(super) fn no_queue() -> sys::ublksrv_ctrl_cmd {
     sys::ublksrv_ctrl_cmd {
         queue_id: u16::MAX,
         ..Default::default()
     }
 }
 
-fn struct_len<T>() -> u16 {
+pub(super) fn struct_len<T>() -> u16 {
     // Every structure of this interface is shorter than two pages.
     u16::try_from(size_of::<T>()).unwrap_or(u16::MAX)
 }
@@ -259,14 +267,23 @@ fn submit(
     header: sys::ublksrv_ctrl_cmd,
     hint: Option<&'static str>,
 ) -> Result<i32, Error> {
-    super::check_access()?;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(CONTROL_DEVICE)
-        .map_err(Error::system(format!("open {CONTROL_DEVICE}")))?;
-    let answer = super::on_control_thread(|| run(&file, code, header))
-        .map_err(Error::system(format!("send {name} to the driver")))?;
+    let file = open()?;
+    let failed = || Error::system(format!("send {name} to the driver"));
+    let by_node = || {
+        super::on_control_thread(|| with_path(header, |header| run(&file, code, header)))
+            .map_err(failed())
+    };
+    let answer = if needs_path(code) {
+        by_node()?
+    } else {
+        let answer = super::on_control_thread(|| run(&file, code, header)).map_err(failed())?;
+        let refused = answer == -libc::EINVAL && header.dev_id != u32::MAX;
+        if refused && is_for_unprivileged(header.dev_id) {
+            by_node()?
+        } else {
+            answer
+        }
+    };
     if answer >= 0 {
         return Ok(answer);
     }
@@ -284,7 +301,17 @@ fn submit(
     })
 }
 
-fn run(file: &File, code: u32, header: sys::ublksrv_ctrl_cmd) -> io::Result<i32> {
+/// Opens the control device.
+pub(super) fn open() -> Result<File, Error> {
+    super::check_access()?;
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(CONTROL_DEVICE)
+        .map_err(Error::system(format!("open {CONTROL_DEVICE}")))
+}
+
+pub(super) fn run(file: &File, code: u32, header: sys::ublksrv_ctrl_cmd) -> io::Result<i32> {
     let mut ring: IoUring<squeue::Entry128, cqueue::Entry> = IoUring::builder().build(4)?;
     let mut command = [0_u8; 80];
     // SAFETY: the header is a plain C structure of integers without padding.

@@ -81,6 +81,9 @@ pub(crate) struct Common {
     /// Requests in flight a queue.
     #[arg(long, value_name = "N", default_value_t = 128)]
     depth: u16,
+    /// Make a device of the ordinary user that bvecd runs as.
+    #[arg(long)]
+    unprivileged: bool,
     /// Seed of the draws of the rules.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -121,6 +124,9 @@ pub(super) fn run(target: Target, context: &Context) -> Result<Exit> {
             config.queues
         ));
     }
+    if config.unprivileged {
+        note("the driver kills bvecd if it holds or delays a request of this device for 30 s");
+    }
     context.output.answer(&device, line)?;
     Ok(Exit::Done)
 }
@@ -159,6 +165,7 @@ impl Common {
             transport: self.transport,
             queues: self.queues,
             depth: self.depth,
+            unprivileged: self.unprivileged,
             rules: self
                 .rules
                 .iter()
@@ -212,6 +219,7 @@ fn flag(pointer: &str) -> Option<&'static str> {
         "/transport" => "--transport",
         "/queues" => "--queues",
         "/depth" => "--depth",
+        "/unprivileged" => "--unprivileged",
         "/seed" => "--seed",
         _ if pointer.starts_with("/rules/") => "--rule",
         _ => return geometry::flag(pointer),
