@@ -5,6 +5,7 @@
 //! add itself, so the commands are our own, in one module ([`raw`]), always, rather than chosen flag by
 //! flag. docs/design/libublk.md has the reasons; the module can go when libublk learns these.
 
+pub(crate) mod buffers;
 mod raw;
 mod unprivileged;
 

@@ -5,21 +5,24 @@
 mod auto_zero_copy;
 mod copy;
 mod registered;
+mod shared_memory;
 mod user_copy;
 mod zero_copy;
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::squeue::Entry;
 
 pub(crate) use auto_zero_copy::AutoZeroCopy;
-pub(crate) use copy::{Copy, Staging};
+pub(crate) use copy::Copy;
 pub(crate) use registered::Registered;
+pub(crate) use shared_memory::SharedMemory;
 pub(crate) use user_copy::UserCopy;
 pub(crate) use zero_copy::ZeroCopy;
 
 use crate::Features;
+use crate::backing_op::BackingOp;
 use crate::command::Provision;
 use crate::direction::{Destination, Part, Source};
 use crate::memory::Span;
@@ -37,6 +40,8 @@ pub enum DataPathKind {
     ZeroCopy,
     /// The driver registers the request's pages with the server's ring: nothing is copied.
     AutoZeroCopy,
+    /// The client and the server share the pages; what is not shared, the server copies.
+    SharedMemory,
 }
 
 impl DataPathKind {
@@ -49,19 +54,23 @@ impl DataPathKind {
             Self::ZeroCopy => Features::SUPPORT_ZERO_COPY,
             // A request that the driver could not register is registered by hand.
             Self::AutoZeroCopy => Features::AUTO_BUF_REG | Features::SUPPORT_ZERO_COPY,
+            Self::SharedMemory => Features::SHMEM_ZC | Features::USER_COPY,
         }
     }
 
     /// Whether the request's own pages reach the backing.
     #[must_use]
     pub fn reaches_client_pages(self) -> bool {
-        matches!(self, Self::ZeroCopy | Self::AutoZeroCopy)
+        matches!(
+            self,
+            Self::ZeroCopy | Self::AutoZeroCopy | Self::SharedMemory
+        )
     }
 
     /// How many slots the ring's buffer table needs for a queue of `depth` tags; 0 for none.
     pub(crate) fn slots(self, depth: u16) -> u32 {
         match self {
-            Self::Copy | Self::UserCopy => 0,
+            Self::Copy | Self::UserCopy | Self::SharedMemory => 0,
             Self::ZeroCopy => depth.into(),
             Self::AutoZeroCopy => AutoZeroCopy::slots(depth),
         }
@@ -75,6 +84,7 @@ pub(crate) enum DataPath {
     UserCopy(UserCopy),
     ZeroCopy(ZeroCopy),
     AutoZeroCopy(AutoZeroCopy),
+    SharedMemory(SharedMemory),
 }
 
 impl DataPath {
@@ -90,6 +100,10 @@ impl DataPath {
             DataPathKind::AutoZeroCopy => {
                 Self::AutoZeroCopy(AutoZeroCopy::new(queue, depth, config.automatic_tags))
             }
+            DataPathKind::SharedMemory => {
+                let staged = UserCopy::new(queue, depth, longest, char_device)?;
+                Self::SharedMemory(SharedMemory::new(staged, depth, config.shared.clone()))
+            }
         })
     }
 
@@ -98,7 +112,7 @@ impl DataPath {
     pub(crate) fn provision(&self, tag: u16) -> Provision {
         match self {
             Self::Copy(path) => Provision::Memory(path.address(tag)),
-            Self::UserCopy(_) | Self::ZeroCopy(_) => Provision::Nothing,
+            Self::UserCopy(_) | Self::ZeroCopy(_) | Self::SharedMemory(_) => Provision::Nothing,
             Self::AutoZeroCopy(path) => path.provision(tag),
         }
     }
@@ -110,6 +124,7 @@ impl DataPath {
             Self::Copy(_) | Self::UserCopy(_) => {}
             Self::ZeroCopy(path) => path.arrived(request),
             Self::AutoZeroCopy(path) => path.arrived(request),
+            Self::SharedMemory(path) => path.arrived(request),
         }
     }
 
@@ -117,7 +132,7 @@ impl DataPath {
     #[inline]
     pub(crate) fn registered(&mut self) -> Option<&mut Registered> {
         match self {
-            Self::Copy(_) | Self::UserCopy(_) => None,
+            Self::Copy(_) | Self::UserCopy(_) | Self::SharedMemory(_) => None,
             Self::ZeroCopy(path) => Some(&mut path.registered),
             Self::AutoZeroCopy(path) => Some(&mut path.registered),
         }
@@ -127,8 +142,11 @@ impl DataPath {
     #[inline]
     pub(crate) fn destination_entry(&self, tag: u16, part: Part) -> Entry {
         match self {
-            Self::Copy(path) => path.staging().destination_entry(tag, part),
-            Self::UserCopy(path) => path.staging().destination_entry(tag, part),
+            Self::Copy(path) => copy::destination_entry(path.staging().part_of(tag, part), part),
+            Self::UserCopy(path) => {
+                copy::destination_entry(path.staging().part_of(tag, part), part)
+            }
+            Self::SharedMemory(path) => copy::destination_entry(path.part_of(tag, part), part),
             Self::ZeroCopy(path) => path.registered.destination_entry(tag, part),
             Self::AutoZeroCopy(path) => path.registered.destination_entry(tag, part),
         }
@@ -138,21 +156,35 @@ impl DataPath {
     #[inline]
     pub(crate) fn source_entry(&self, tag: u16, part: Part) -> Entry {
         match self {
-            Self::Copy(path) => path.staging().source_entry(tag, part),
-            Self::UserCopy(path) => path.staging().source_entry(tag, part),
+            Self::Copy(path) => copy::source_entry(path.staging().part_of(tag, part), part),
+            Self::UserCopy(path) => copy::source_entry(path.staging().part_of(tag, part), part),
+            Self::SharedMemory(path) => copy::source_entry(path.part_of(tag, part), part),
             Self::ZeroCopy(path) => path.registered.source_entry(tag, part),
             Self::AutoZeroCopy(path) => path.registered.source_entry(tag, part),
         }
     }
 
-    /// The memory of the server that payloads pass through, where they do.
+    /// Moves a part of a payload between memory of the server and a backing in memory, without the ring: bytes
+    /// or a negative errno; none where the payload is not in memory of the server.
     #[inline]
-    pub(crate) fn staging(&self) -> Option<&Staging> {
-        match self {
-            Self::Copy(path) => Some(path.staging()),
-            Self::UserCopy(path) => Some(path.staging()),
-            Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => None,
-        }
+    pub(crate) fn at_once(&self, backing: RawFd, tag: u16, op: BackingOp) -> Option<i32> {
+        let (BackingOp::Fill(part) | BackingOp::Store(part)) = op else {
+            return None;
+        };
+        let memory = match self {
+            Self::Copy(path) => path.staging().part_of(tag, part),
+            Self::UserCopy(path) => path.staging().part_of(tag, part),
+            Self::SharedMemory(path) => path.part_of(tag, part),
+            Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => return None,
+        };
+        // SAFETY: the part lies there, in the tag's own staging memory or in a shared buffer, which stays
+        // mapped until the request is committed; writable if the request is a destination.
+        Some(unsafe {
+            match op {
+                BackingOp::Fill(_) => copy::fill_at_once(backing, memory, part),
+                _ => copy::store_at_once(backing, memory, part),
+            }
+        })
     }
 
     /// Brings a source request's payload to where the server reaches it.
@@ -160,6 +192,7 @@ impl DataPath {
     pub(crate) fn gather(&self, source: Source<'_>) -> io::Result<()> {
         match self {
             Self::UserCopy(path) => path.gather(source),
+            Self::SharedMemory(path) => path.gather(source),
             Self::Copy(_) | Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => Ok(()),
         }
     }
@@ -169,6 +202,7 @@ impl DataPath {
     pub(crate) fn scatter(&self, destination: Destination<'_>, len_bytes: u32) -> io::Result<()> {
         match self {
             Self::UserCopy(path) => path.scatter(destination, len_bytes),
+            Self::SharedMemory(path) => path.scatter(destination, len_bytes),
             Self::Copy(_) | Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => Ok(()),
         }
     }
@@ -176,6 +210,11 @@ impl DataPath {
     /// The payload as memory of the server; none where it stays in the request's own pages.
     #[inline]
     pub(crate) fn payload(&self, tag: u16, len_bytes: u32) -> Option<Span<'_>> {
-        Some(self.staging()?.span(tag, len_bytes))
+        match self {
+            Self::Copy(path) => Some(path.staging().span(tag, len_bytes)),
+            Self::UserCopy(path) => Some(path.staging().span(tag, len_bytes)),
+            Self::SharedMemory(path) => path.payload(tag, len_bytes),
+            Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => None,
+        }
     }
 }

@@ -23,6 +23,7 @@
 //! | [`direction`] | destination and source, as types |
 //! | [`transport`] | how requests are fetched and answered, one way a file |
 //! | [`data_path`] | how a request's payload moves, one way a file |
+//! | [`shared_buffers`] | memory that clients share with the server |
 //! | [`memory`] | mappings whose lifetime the kernel relies on |
 //!
 //! # Source of the facts
@@ -47,6 +48,7 @@ pub mod params;
 pub mod queue;
 pub mod request;
 mod ring;
+pub mod shared_buffers;
 pub mod transport;
 
 pub use answer::{Answer, Errno};
@@ -59,6 +61,7 @@ pub use features::Features;
 pub use params::Params;
 pub use queue::{Completion, Queue, QueueConfig, Submitted};
 pub use request::{Op, Request, RequestFlags};
+pub use shared_buffers::{BufferError, SharedBuffer, SharedBuffers, SharedCounts, SharedQueue};
 pub use transport::TransportKind;
 
 /// Marks the calling thread as one that cleans memory (`PR_SET_IO_FLUSHER`, Linux 5.6), so that its

@@ -109,6 +109,18 @@ pub struct Span<'a> {
 }
 
 impl Span<'_> {
+    /// A span of memory that is mapped otherwise.
+    ///
+    /// # Safety
+    /// The range must be mapped, and writable if the span is written, for as long as the span lives.
+    pub(crate) unsafe fn from_raw(start: *mut u8, len_bytes: usize) -> Self {
+        Self {
+            start,
+            len_bytes,
+            mapping: std::marker::PhantomData,
+        }
+    }
+
     /// The first byte.
     #[must_use]
     pub fn as_ptr(self) -> *mut u8 {

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::memory::Mapping;
 use crate::request::{Op, Request};
 use crate::ring::{Ring, Token};
+use crate::shared_buffers::SharedQueue;
 use crate::transport::{Heard, Transport, TransportKind};
 
 /// What a queue thread needs to open its queue.
@@ -50,6 +51,8 @@ pub struct QueueConfig {
     pub backing_in_memory: bool,
     /// An eventfd: a write to it makes the queue report [`Completion::Woken`].
     pub wake: Arc<OwnedFd>,
+    /// The device's shared buffers, for data path `shared-memory`.
+    pub shared: SharedQueue,
 }
 
 impl QueueConfig {
@@ -289,13 +292,8 @@ impl Queue {
         if !self.config.backing_in_memory {
             return None;
         }
-        let staging = self.path.staging()?;
         let backing = self.config.backing.as_ref()?.as_raw_fd();
-        match op {
-            BackingOp::Fill(part) => Some(staging.fill_at_once(backing, tag, part)),
-            BackingOp::Store(part) => Some(staging.store_at_once(backing, tag, part)),
-            BackingOp::Sync | BackingOp::Allocate { .. } => None,
-        }
+        self.path.at_once(backing, tag, op)
     }
 
     /// Brings a source request's payload to where the server reaches it (`user-copy`); nothing to do

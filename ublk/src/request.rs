@@ -57,6 +57,8 @@ bitflags! {
         const SWAP = 1 << 16;
         /// Automatic registration failed: the server must register by hand.
         const NEED_REG_BUF = 1 << 17;
+        /// The driver found the payload in a shared buffer (`UBLK_IO_F_SHMEM_ZC`).
+        const SHARED = 1 << 19;
     }
 }
 
@@ -72,6 +74,7 @@ pub struct Request {
     flags: RequestFlags,
     sector: u64,
     sectors: u32,
+    address: u64,
 }
 
 impl Request {
@@ -85,19 +88,30 @@ impl Request {
             flags,
             sector,
             sectors,
+            address: 0,
         }
     }
 
     pub(crate) fn from_descriptor(tag: u16, descriptor: &sys::ublksrv_io_desc) -> Self {
         let op = Op::from_op_flags(descriptor.op_flags);
         let flags = RequestFlags::from_bits_truncate(descriptor.op_flags);
-        Self::new(
+        let mut request = Self::new(
             tag,
             op,
             flags,
             descriptor.start_sector,
             descriptor.nr_sectors,
-        )
+        );
+        request.address = descriptor.addr;
+        request
+    }
+
+    /// Which shared buffer the payload lies in and where, as the driver says it (`ublk_shmem_zc_addr`);
+    /// none if it lies in none.
+    pub(crate) fn shared_address(&self) -> Option<u64> {
+        self.flags
+            .contains(RequestFlags::SHARED)
+            .then_some(self.address)
     }
 
     /// The block layer's tag, unique among the requests of a queue.

@@ -261,7 +261,7 @@ pub(super) fn struct_len<T>() -> u16 {
     u16::try_from(size_of::<T>()).unwrap_or(u16::MAX)
 }
 
-fn submit(
+pub(super) fn submit(
     name: &'static str,
     code: u32,
     header: sys::ublksrv_ctrl_cmd,

@@ -37,7 +37,7 @@ impl Staging {
             .span(usize::from(tag) * self.slot_bytes, len_bytes as usize)
     }
 
-    fn part_of(&self, tag: u16, part: Part) -> *mut u8 {
+    pub(crate) fn part_of(&self, tag: u16, part: Part) -> *mut u8 {
         let end = part.request_offset_bytes() + part.len_bytes();
         // SAFETY: the span reaches to the end of the transfer, which begins at or before that end.
         unsafe {
@@ -46,45 +46,58 @@ impl Staging {
                 .add(part.request_offset_bytes() as usize)
         }
     }
+}
 
-    pub(crate) fn destination_entry(&self, tag: u16, part: Part) -> Entry {
-        opcode::Read::new(
-            types::Fixed(BACKING_FILE),
-            self.part_of(tag, part),
-            part.len_bytes(),
-        )
+/// The entry that fills a part of a payload, which lies at `memory`, from the backing.
+#[inline]
+pub(super) fn destination_entry(memory: *mut u8, part: Part) -> Entry {
+    opcode::Read::new(types::Fixed(BACKING_FILE), memory, part.len_bytes())
         .offset(part.backing_offset_bytes())
         .build()
-    }
+}
 
-    pub(crate) fn source_entry(&self, tag: u16, part: Part) -> Entry {
-        opcode::Write::new(
-            types::Fixed(BACKING_FILE),
-            self.part_of(tag, part),
-            part.len_bytes(),
-        )
+/// The entry that stores a part of a payload, which lies at `memory`, on the backing.
+#[inline]
+pub(super) fn source_entry(memory: *const u8, part: Part) -> Entry {
+    opcode::Write::new(types::Fixed(BACKING_FILE), memory, part.len_bytes())
         .offset(part.backing_offset_bytes())
         .rw_flags(part.rw_flags())
         .build()
-    }
 }
 
-impl Staging {
-    /// Reads from a backing in memory, without the ring. Returns bytes or a negative errno.
-    pub(crate) fn fill_at_once(&self, backing: RawFd, tag: u16, part: Part) -> i32 {
-        let (start, len) = (self.part_of(tag, part), part.len_bytes() as usize);
-        // SAFETY: the range is mapped and writable, and is this tag's own.
-        let moved = unsafe { libc::pread(backing, start.cast(), len, offset(part)) };
-        bytes_or_errno(moved)
-    }
+/// Reads from a backing in memory, without the ring. Returns bytes or a negative errno.
+///
+/// # Safety
+/// The part must lie at `memory`, mapped writable, and be nobody else's until this returns. Pages of the
+/// mapping that are gone are an error, not a fault.
+pub(super) unsafe fn fill_at_once(backing: RawFd, memory: *mut u8, part: Part) -> i32 {
+    // SAFETY: handed on from the caller.
+    let moved = unsafe {
+        libc::pread(
+            backing,
+            memory.cast(),
+            part.len_bytes() as usize,
+            offset(part),
+        )
+    };
+    bytes_or_errno(moved)
+}
 
-    /// Writes to a backing in memory, which has no medium that FUA could mean, without the ring.
-    pub(crate) fn store_at_once(&self, backing: RawFd, tag: u16, part: Part) -> i32 {
-        let (start, len) = (self.part_of(tag, part), part.len_bytes() as usize);
-        // SAFETY: the range is mapped, and is this tag's own.
-        let moved = unsafe { libc::pwrite(backing, start.cast(), len, offset(part)) };
-        bytes_or_errno(moved)
-    }
+/// Writes to a backing in memory, which has no medium that FUA could mean, without the ring.
+///
+/// # Safety
+/// As [`fill_at_once`]; the mapping need not be writable.
+pub(super) unsafe fn store_at_once(backing: RawFd, memory: *const u8, part: Part) -> i32 {
+    // SAFETY: handed on from the caller.
+    let moved = unsafe {
+        libc::pwrite(
+            backing,
+            memory.cast(),
+            part.len_bytes() as usize,
+            offset(part),
+        )
+    };
+    bytes_or_errno(moved)
 }
 
 fn offset(part: Part) -> i64 {
