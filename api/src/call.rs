@@ -1,12 +1,15 @@
 //! What can be asked of the daemon, each with the type of its answer.
 
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use fault::Rule;
 use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::buffer::{Buffer, BufferConfig, BufferList, BufferRemoved};
 use crate::device::{Device, DeviceDeleted, DeviceList};
 use crate::device_config::DeviceConfig;
 use crate::features::Features;
@@ -22,6 +25,8 @@ pub struct Call<T> {
     pub(crate) path: String,
     /// A body that could not be written is reported when the call is sent.
     pub(crate) body: Option<Result<Vec<u8>, String>>,
+    /// An open file that goes with the call.
+    pub(crate) file: Option<Arc<OwnedFd>>,
     answer: PhantomData<fn() -> T>,
 }
 
@@ -50,8 +55,16 @@ impl<T: DeserializeOwned> Call<T> {
             method,
             path: path.into(),
             body,
+            file: None,
             answer: PhantomData,
         }
+    }
+
+    /// The same call with an open file that is sent along (`SCM_RIGHTS`).
+    #[must_use]
+    pub fn with_file(mut self, file: impl Into<OwnedFd>) -> Self {
+        self.file = Some(Arc::new(file.into()));
+        self
     }
 }
 
@@ -125,6 +138,24 @@ pub fn holds(id: u32) -> Call<HoldList> {
 #[must_use]
 pub fn release(id: u32, request: &ReleaseRequest) -> Call<Released> {
     Call::post(paths::of_device(paths::RELEASE, id), Some(request))
+}
+
+/// The buffers of a device.
+#[must_use]
+pub fn buffers(id: u32) -> Call<BufferList> {
+    Call::get(paths::of_device(paths::BUFFERS, id))
+}
+
+/// Registers memory with a device. The memory comes with [`Call::with_file`], unless the body names a file.
+#[must_use]
+pub fn add_buffer(id: u32, config: &BufferConfig) -> Call<Buffer> {
+    Call::post(paths::of_device(paths::BUFFERS, id), Some(config))
+}
+
+/// Removes a buffer from a device.
+#[must_use]
+pub fn remove_buffer(id: u32, buffer: u16) -> Call<BufferRemoved> {
+    Call::delete(paths::of_buffer(id, buffer))
 }
 
 /// What a device has done.

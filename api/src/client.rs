@@ -3,8 +3,11 @@
 mod blocking;
 mod error;
 mod events;
+mod stream;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -70,7 +73,8 @@ impl Client {
             None => None,
         };
         let exchange = async {
-            let response = self.exchange(call.method, &call.path, body).await?;
+            let exchange = self.exchange(call.method, &call.path, body, call.file);
+            let response = exchange.await?;
             let body = self.collect(&call.path, response.into_body()).await?;
             serde_json::from_slice(&body).map_err(|e| garbled(&call.path, &e.to_string()))
         };
@@ -97,7 +101,7 @@ impl Client {
         if let Some(since) = since {
             path.push_str(&format!("&since={since}"));
         }
-        let exchange = self.exchange(Method::GET, &path, None);
+        let exchange = self.exchange(Method::GET, &path, None, None);
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(response) => Ok(EventStream::new(path, response?.into_body())),
             Err(_) => Err(ClientError::TimedOut {
@@ -113,6 +117,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
+        file: Option<Arc<OwnedFd>>,
     ) -> Result<Response<Incoming>, ClientError> {
         let stream =
             UnixStream::connect(&self.socket)
@@ -125,7 +130,8 @@ impl Client {
             path: path.to_owned(),
             source,
         };
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        let stream = TokioIo::new(stream::Stream::new(stream, file));
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
             .await
             .map_err(lost)?;
         // Ends by itself when the answer has been read; its error also reaches whoever reads.

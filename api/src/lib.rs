@@ -20,6 +20,7 @@
 //! ```
 
 mod body;
+mod buffer;
 pub mod call;
 mod client;
 mod data_path;
@@ -39,6 +40,7 @@ mod target;
 pub use fault;
 
 pub use body::read_body;
+pub use buffer::{Buffer, BufferConfig, BufferList, BufferRemoved};
 pub use call::Call;
 pub use client::{
     BlockingClient, BlockingEvents, Client, ClientError, DEFAULT_TIMEOUT, EventStream,
@@ -53,5 +55,5 @@ pub use hold::{Hold, HoldList, ReleaseRequest, Released, Which};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use rule::{Healed, RuleList, RuleStatus, RulesChanged};
 pub use schema::SCHEMA;
-pub use stats::{DeviceStats, OpStats, QueueStats};
+pub use stats::{DeviceStats, OpStats, QueueStats, SharedMemoryStats};
 pub use target::TargetConfig;

@@ -17,6 +17,10 @@ pub const RULE: &str = "/v1/devices/{id}/rules/{name}";
 pub const HOLDS: &str = "/v1/devices/{id}/holds";
 /// POST a [`crate::ReleaseRequest`]: [`crate::Released`].
 pub const RELEASE: &str = "/v1/devices/{id}/holds/release";
+/// GET: [`crate::BufferList`]. POST a [`crate::BufferConfig`]: [`crate::Buffer`].
+pub const BUFFERS: &str = "/v1/devices/{id}/buffers";
+/// DELETE: [`crate::BufferRemoved`].
+pub const BUFFER: &str = "/v1/devices/{id}/buffers/{buffer}";
 /// GET: [`crate::DeviceStats`].
 pub const STATS: &str = "/v1/devices/{id}/stats";
 /// POST: [`crate::Healed`], one device.
@@ -35,6 +39,12 @@ pub const EVENTS_MEDIA_TYPE: &str = "application/x-ndjson";
 #[must_use]
 pub fn of_device(path: &str, id: u32) -> String {
     path.replace("{id}", &id.to_string())
+}
+
+/// The path of one buffer.
+#[must_use]
+pub fn of_buffer(id: u32, buffer: u16) -> String {
+    of_device(BUFFER, id).replace("{buffer}", &buffer.to_string())
 }
 
 /// The path of one rule. The name is escaped, so that no name can lead elsewhere.
@@ -59,6 +69,7 @@ mod tests {
     #[test]
     fn paths_are_filled_in() {
         assert_eq!(of_device(STATS, 3), "/v1/devices/3/stats");
+        assert_eq!(of_buffer(3, 1), "/v1/devices/3/buffers/1");
         assert_eq!(of_rule(0, "pg-heap.1"), "/v1/devices/0/rules/pg-heap.1");
         assert_eq!(of_rule(0, "../a é"), "/v1/devices/0/rules/..%2Fa%20%C3%A9");
     }

@@ -24,8 +24,20 @@ pub struct DeviceStats {
     /// Requests that failed because what backs the device did.
     #[serde(default)]
     pub backing_errors: u64,
+    /// What became of its reads and writes on data path `shared-memory`; absent on any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_memory: Option<SharedMemoryStats>,
     /// The queues, by number.
     pub queues: Vec<QueueStats>,
+}
+
+/// The reads and writes that reached the target on data path `shared-memory`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SharedMemoryStats {
+    /// How many were served from a registered buffer, without a copy.
+    pub shared: u64,
+    /// How many were copied, since their pages are in none.
+    pub copied: u64,
 }
 
 /// The requests of one operation that were committed.

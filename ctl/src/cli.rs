@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    bench, completions, dev, events, fault, features, heal, hold, pages, stats, vm,
+    bench, buffer, completions, dev, events, fault, features, heal, hold, pages, stats, vm,
 };
 use crate::context::Context;
 use crate::demo;
@@ -65,6 +65,9 @@ enum Command {
     /// List, await and release held requests.
     #[command(subcommand)]
     Hold(hold::Command),
+    /// Share memory with devices whose data path is shared-memory.
+    #[command(subcommand)]
+    Buffer(buffer::Command),
     /// Show what happened, one line each.
     Events(events::Arguments),
     /// Show what a device has done and is doing.
@@ -96,6 +99,7 @@ impl Cli {
             Command::Fault(command) => fault::run(command, &context),
             Command::Heal(arguments) => heal::run(&arguments, &context),
             Command::Hold(command) => hold::run(command, &context),
+            Command::Buffer(command) => buffer::run(command, &context),
             Command::Events(arguments) => events::run(&arguments, &context),
             Command::Stats(arguments) => stats::run(&arguments, &context),
             Command::Pages(arguments) => pages::run(&arguments, &context),

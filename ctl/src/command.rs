@@ -1,6 +1,7 @@
 //! The commands, one noun a file. Each has its arguments and a `run` that does what they say.
 
 pub(crate) mod bench;
+pub(crate) mod buffer;
 pub(crate) mod completions;
 pub(crate) mod dev;
 pub(crate) mod events;

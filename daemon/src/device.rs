@@ -1,5 +1,6 @@
 //! One device, from ADD to DEL.
 
+mod buffers;
 mod geometry;
 mod plan;
 mod threads;
@@ -20,6 +21,7 @@ use crate::events::{Event, EventLog};
 use crate::holds::Holds;
 use crate::mailbox::{Command, LetGo, Outcome, Which};
 use crate::shared::{DeviceShared, Published, QueueShared};
+pub use buffers::BufferChange;
 use plan::Plan;
 use threads::Threads;
 
@@ -139,6 +141,7 @@ impl Device {
             rules: Arc::new(ArcSwap::from_pointee(Published::new(RuleSet::empty()))),
             holds: Holds::new(usize::from(info.queues) * usize::from(info.depth)),
             events,
+            buffers: Arc::default(),
         });
         let queues = threads::shared_queues(info.queues)?;
         let threads = Threads::spawn(&plan, info, &shared, &queues, failures)?;

@@ -1,6 +1,8 @@
 //! The API: HTTP and JSON on a Unix socket, for root and the daemon's own user. It never touches a
 //! ring; it publishes rules and leaves commands for the queues.
 
+mod buffers;
+mod connection;
 mod devices;
 mod events;
 mod features;
@@ -48,6 +50,8 @@ fn routes() -> (Router<Arc<Devices>>, Document) {
         .routes(routes!(holds::release))
         .routes(routes!(holds::heal_device))
         .routes(routes!(holds::heal))
+        .routes(routes!(buffers::list, buffers::add))
+        .routes(routes!(buffers::remove))
         .routes(routes!(stats::show))
         .routes(routes!(events::list))
         .split_for_parts()
@@ -80,7 +84,7 @@ pub(crate) fn router(devices: Arc<Devices>) -> Router {
 pub async fn serve(listener: UnixListener, devices: Arc<Devices>) -> io::Result<()> {
     let router = router(devices).layer(middleware::from_fn(peer::check));
     let service = router.into_make_service_with_connect_info::<peer::Peer>();
-    axum::serve(listener, service).await
+    axum::serve(connection::Listening(listener), service).await
 }
 
 fn no_such_path() -> Refusal {
@@ -135,6 +139,8 @@ mod tests {
             api::paths::RULE,
             api::paths::HOLDS,
             api::paths::RELEASE,
+            api::paths::BUFFERS,
+            api::paths::BUFFER,
             api::paths::STATS,
             api::paths::HEAL_DEVICE,
             api::paths::HEAL,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::{Decision, Effect, EventKind};
 use arc_swap::ArcSwap;
 use fault::{RuleIndex, RuleSet, Terminal, Verdict};
-use ublk::{Op, Request};
+use ublk::{Op, Request, SharedBuffers, SharedCounts};
 
 use crate::clock::now_ns;
 use crate::events::{Event, EventLog};
@@ -64,6 +64,8 @@ pub struct DeviceShared {
     pub holds: Holds,
     /// The daemon's events.
     pub events: Arc<EventLog>,
+    /// The memory that clients share with the device.
+    pub buffers: Arc<SharedBuffers>,
 }
 
 /// What one queue shares with the server.
@@ -75,6 +77,8 @@ pub struct QueueShared {
     pub mailbox: Mailbox,
     /// Its counters.
     pub stats: QueueStats,
+    /// Its counters of shared memory.
+    pub shared_memory: Arc<SharedCounts>,
 }
 
 impl QueueShared {

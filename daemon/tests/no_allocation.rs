@@ -13,6 +13,7 @@
 
 use std::alloc::System;
 use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::panic::catch_unwind;
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ use std::sync::Arc;
 use api::{DataPath, DeviceConfig, TargetConfig, Transport};
 use daemon::device::Device;
 use daemon::events::EventLog;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::sendfile::sendfile64;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::sync::mpsc;
 use ublk::{DataPathKind, Features, TransportKind};
@@ -29,11 +33,12 @@ use ublk::{DataPathKind, Features, TransportKind};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const PATHS: [(DataPath, DataPathKind); 4] = [
+const PATHS: [(DataPath, DataPathKind); 5] = [
     (DataPath::Copy, DataPathKind::Copy),
     (DataPath::UserCopy, DataPathKind::UserCopy),
     (DataPath::ZeroCopy, DataPathKind::ZeroCopy),
     (DataPath::AutoZeroCopy, DataPathKind::AutoZeroCopy),
+    (DataPath::SharedMemory, DataPathKind::SharedMemory),
 ];
 const TRANSPORTS: [(Transport, TransportKind); 2] = [
     (Transport::PerIo, TransportKind::PerIo),
@@ -71,6 +76,9 @@ fn main() -> ExitCode {
                 no_rule_touches(ram_target(), way, &idle);
             },
         );
+    }
+    if offered.contains(Features::SHMEM_ZC) {
+        run("requests_in_a_shared_buffer".into(), &shared_buffer);
     }
     run("a_fault_that_fires".into(), &fault_fires);
     run("a_planted_allocation_is_found".into(), &planted);
@@ -174,6 +182,51 @@ fn no_rule_touches(target: TargetConfig, way: Way, rules: &[&str]) {
         (0, 0),
         "{change:?}"
     );
+    bench.end();
+}
+
+/// The memfd's own pages go to the device, by sendfile: every request is in the registered buffer.
+fn shared_buffer() {
+    let bench = Bench::new(
+        ram_target(),
+        (DataPath::SharedMemory, Transport::PerIo),
+        &[],
+    );
+    let file: File = memfd_create("client", MFdFlags::MFD_ALLOW_SEALING)
+        .unwrap()
+        .into();
+    file.set_len(1 << 20).unwrap();
+    fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).unwrap();
+    let id = bench.device.id();
+    bench
+        .device
+        .shared
+        .buffers
+        .register(id, &file, false)
+        .unwrap();
+    let load = || {
+        for number in 0..REQUESTS {
+            let mut from = i64::try_from(number % 256).unwrap() * 4096;
+            (&bench.disk)
+                .seek(SeekFrom::Start(number % 256 * 4096))
+                .unwrap();
+            assert_eq!(
+                sendfile64(&bench.disk, &file, Some(&mut from), 4096),
+                Ok(4096)
+            );
+        }
+    };
+    load();
+    let region = Region::new(ALLOCATOR);
+    load();
+    let change = region.change();
+    assert_eq!(
+        (change.allocations, change.reallocations),
+        (0, 0),
+        "{change:?}"
+    );
+    let counts = &bench.device.queues[0].shared_memory;
+    assert_eq!((counts.shared(), counts.copied()), (2 * REQUESTS, 0));
     bench.end();
 }
 

@@ -61,8 +61,15 @@ fn text(stats: &DeviceStats) -> String {
         "delayed",
         "generation",
     ];
+    let shared = stats
+        .shared_memory
+        .as_ref()
+        .map_or(String::new(), |counts| {
+            let (shared, copied) = (counts.shared, counts.copied);
+            format!("\nshared memory: {shared} requests served from it, {copied} copied")
+        });
     format!(
-        "device {}: {} in flight, {} held, {} delayed; rules fired {} times; {}\n\n{}\n\n{}",
+        "device {}: {} in flight, {} held, {} delayed; rules fired {} times; {}{shared}\n\n{}\n\n{}",
         stats.device,
         stats.inflight,
         stats.held,
@@ -113,6 +120,10 @@ mod tests {
             delayed: 0,
             faults_fired: 3,
             backing_errors: 0,
+            shared_memory: Some(api::SharedMemoryStats {
+                shared: 13_900,
+                copied: 100,
+            }),
             queues: vec![queue(0), queue(1)],
         };
         insta::assert_snapshot!(text(&stats));

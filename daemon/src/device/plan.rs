@@ -176,18 +176,8 @@ fn choose_data_path(wanted: DataPath, offered: Features) -> Result<DataPathKind,
             DataPathKind::AutoZeroCopy
         }
         DataPath::Auto => DataPathKind::Copy,
-        DataPath::SharedMemory => {
-            let reason = "this release serves copy, user-copy, zero-copy, auto-zero-copy and auto";
-            return Err(unsupported("/data_path", reason));
-        }
+        DataPath::SharedMemory => DataPathKind::SharedMemory,
     };
     offered.require(kind.features())?;
     Ok(kind)
-}
-
-fn unsupported(field: &'static str, reason: &str) -> DeviceError {
-    DeviceError::Unsupported {
-        field,
-        reason: reason.into(),
-    }
 }

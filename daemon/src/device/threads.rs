@@ -8,7 +8,7 @@ use api::EventKind;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::sync::mpsc;
-use ublk::{DeviceInfo, Queue, QueueConfig, control, queue};
+use ublk::{DeviceInfo, Queue, QueueConfig, SharedQueue, control, queue};
 
 use super::plan::Plan;
 use super::{DeviceError, Failure};
@@ -32,6 +32,7 @@ pub(super) fn shared_queues(queues: u16) -> Result<Vec<Arc<QueueShared>>, Device
             queue,
             mailbox,
             stats: QueueStats::default(),
+            shared_memory: Arc::default(),
         }))
     };
     (0..queues)
@@ -76,6 +77,10 @@ impl Threads {
                     backing: plan.source.file(),
                     backing_in_memory: plan.source.is_in_memory(),
                     wake: shared.mailbox.wake_event(),
+                    shared: SharedQueue {
+                        buffers: Arc::clone(&device.buffers),
+                        counts: Arc::clone(&shared.shared_memory),
+                    },
                 },
                 target: plan.source.target(info.depth),
                 // The backing's lock lives as long as a queue uses the backing.

@@ -89,6 +89,7 @@ fn describe(device: &device::Device) -> Device {
             DataPathKind::UserCopy => DataPath::UserCopy,
             DataPathKind::ZeroCopy => DataPath::ZeroCopy,
             DataPathKind::AutoZeroCopy => DataPath::AutoZeroCopy,
+            DataPathKind::SharedMemory => DataPath::SharedMemory,
         },
         transport: device.config.transport,
         queues: device.info.queues,

@@ -62,20 +62,15 @@ fn flags(offered: ublk::Features) -> Vec<FeatureFlag> {
 }
 
 fn data_path(name: DataPath, offered: ublk::Features) -> DataPathSupport {
-    let needs = match name {
-        DataPath::Copy | DataPath::Auto => Ok(DataPathKind::Copy),
-        DataPath::UserCopy => Ok(DataPathKind::UserCopy),
-        DataPath::ZeroCopy => Ok(DataPathKind::ZeroCopy),
-        DataPath::AutoZeroCopy => Ok(DataPathKind::AutoZeroCopy),
-        DataPath::SharedMemory => Err("this release of bvecd does not serve it"),
+    let kind = match name {
+        DataPath::Copy | DataPath::Auto => DataPathKind::Copy,
+        DataPath::UserCopy => DataPathKind::UserCopy,
+        DataPath::ZeroCopy => DataPathKind::ZeroCopy,
+        DataPath::AutoZeroCopy => DataPathKind::AutoZeroCopy,
+        DataPath::SharedMemory => DataPathKind::SharedMemory,
     };
-    let why = match needs {
-        Ok(kind) => offered
-            .require(kind.features())
-            .err()
-            .map(|error| error.to_string()),
-        Err(why) => Some(why.to_owned()),
-    };
+    let lacks = offered.require(kind.features()).err();
+    let why = lacks.map(|error| error.to_string());
     DataPathSupport {
         name,
         usable: why.is_none(),

@@ -7,24 +7,29 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
-use tokio::net::UnixListener;
 
+use super::connection::{Files, Listening};
 use super::reply::Refusal;
 
 /// The other end of a connection (`SO_PEERCRED`); none if the system does not tell.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Peer {
     uid: Option<u32>,
+    files: Files,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+impl Peer {
+    /// The open files that came on the connection.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+}
+
+impl Connected<IncomingStream<'_, Listening>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Listening>) -> Self {
         Self {
-            uid: stream
-                .io()
-                .peer_cred()
-                .ok()
-                .map(|credentials| credentials.uid()),
+            uid: stream.io().peer().ok().map(|credentials| credentials.uid()),
+            files: stream.io().files(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `/v1/devices/{id}/stats`
 
-use api::{DeviceStats, OpStats, Problem, QueueStats, SCHEMA};
+use api::{DeviceStats, OpStats, Problem, QueueStats, SCHEMA, SharedMemoryStats};
 use axum::Json;
 
 use super::reply::Subject;
+use crate::device::Device;
 use crate::shared::{QueueShared, fault_op};
 
 const OPS: [ublk::Op; 5] = [
@@ -41,7 +42,16 @@ pub(super) async fn show(Subject(device): Subject) -> Json<DeviceStats> {
             .iter()
             .map(|queue| queue.stats.backing_errors.total.get())
             .sum(),
+        shared_memory: shared_memory(&device),
         queues,
+    })
+}
+
+fn shared_memory(device: &Device) -> Option<SharedMemoryStats> {
+    let counts = || device.queues.iter().map(|queue| &queue.shared_memory);
+    (device.data_path == ublk::DataPathKind::SharedMemory).then(|| SharedMemoryStats {
+        shared: counts().map(|counts| counts.shared()).sum(),
+        copied: counts().map(|counts| counts.copied()).sum(),
     })
 }
 

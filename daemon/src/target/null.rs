@@ -2,7 +2,7 @@
 //! data paths that copy, and leave the pages as they were on `auto-zero-copy`, where not touching
 //! them is the point (as with the kernel's null_blk and other ublk servers).
 
-use ublk::{Op, Payload, Request};
+use ublk::{Op, Payload, Request, RequestFlags};
 
 use super::file_steps::{Keep, PUNCH, ZERO_RANGE};
 use super::{Step, Zeroing, payload_bytes};
@@ -44,6 +44,13 @@ impl Null {
         let filled = &mut self.filled_bytes[usize::from(request.tag())];
         match (request.op(), payload) {
             (Op::Write, _) => Step::DONE,
+            // The payload may be the client's own memory, so the staging memory stays noted.
+            (Op::Read, Some(Payload::Destination(payload)))
+                if request.flags().contains(RequestFlags::SHARED) =>
+            {
+                payload.zero();
+                Step::DONE
+            }
             (Op::Read, Some(Payload::Destination(payload))) => {
                 if *filled > 0 {
                     // The tail beyond this request stays dirty, and stays noted.
