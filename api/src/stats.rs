@@ -31,12 +31,12 @@ pub struct DeviceStats {
     pub queues: Vec<QueueStats>,
 }
 
-/// The reads and writes that reached the target on data path `shared-memory`.
+/// The reads and writes that arrived on data path `shared-memory`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SharedMemoryStats {
-    /// How many were served from a registered buffer, without a copy.
+    /// How many lay in a registered buffer, and were not copied.
     pub shared: u64,
-    /// How many were copied, since their pages are in none.
+    /// How many lay in none, and were copied.
     pub copied: u64,
 }
 

@@ -12,6 +12,7 @@ mod lifecycle;
 mod queues;
 mod safety;
 mod schemas;
+mod shared_memory;
 mod socket;
 mod surroundings;
 mod trace;
@@ -40,5 +41,9 @@ pub(crate) fn all() -> Vec<Case> {
     .into_iter()
     .flatten()
     .copied();
-    conformance::cases().into_iter().chain(listed).collect()
+    conformance::cases()
+        .into_iter()
+        .chain(listed)
+        .chain(shared_memory::cases())
+        .collect()
 }

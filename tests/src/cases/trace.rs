@@ -1,6 +1,7 @@
 //! What a queue's thread asks of the kernel under load: nothing but its ring, and on `user-copy` the
 //! copies themselves. Traced with strace.
 
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use api::{DataPath, Device, DeviceConfig, TargetConfig, Transport, call};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::client_io::Disk;
+use crate::client_io::{Aligned, Disk};
 use crate::daemon::{Daemon, config};
 use crate::deadline::wait_for;
 use crate::outcome::{Case, Outcome, need_data_path, need_program, need_transport};
@@ -34,6 +35,7 @@ pub(crate) const CASES: &[Case] = &[
         "trace::a_file_in_memory_is_used_without_the_ring",
         in_memory,
     ),
+    Case::new("trace::shared_memory_uses_its_ring_only", shared_memory),
     Case::new("trace::a_planted_write_or_futex_is_found", planted),
     Case::new("trace::queue_threads_let_clients_finish", policy),
 ];
@@ -114,7 +116,26 @@ fn ring_only(path: DataPath, transport: Transport, besides: &[&str]) -> Outcome 
         transport,
         ..config(target, path)
     });
-    let others = calls_under_load(&daemon, &device, besides);
+    let memory = &mut Aligned::new(4096);
+    let others = calls_under_load(&daemon, &device, besides, memory.bytes_mut());
+    assert_eq!(others, Vec::<String>::new());
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// Requests in a shared buffer need no copies, which would show as pread64 and pwrite64.
+fn shared_memory() -> Outcome {
+    need_program!("strace");
+    let daemon = Daemon::start();
+    need_data_path!(daemon, DataPath::SharedMemory);
+    let below = daemon.add_ram(4 << 20, DataPath::Copy);
+    let target = TargetConfig::Loop {
+        file: below.path.into(),
+        direct: true,
+    };
+    let device = daemon.add(&config(target, DataPath::SharedMemory));
+    let mut map = super::shared_memory::shared(&daemon, &device);
+    let others = calls_under_load(&daemon, &device, &[], &mut map.bytes_mut()[..4096]);
     assert_eq!(others, Vec::<String>::new());
     daemon.stop();
     Outcome::Passed
@@ -125,7 +146,8 @@ fn in_memory() -> Outcome {
     need_program!("strace");
     let daemon = Daemon::start();
     let (device, _) = daemon.add_loop(4 << 20, DataPath::Copy);
-    let calls = calls_under_load(&daemon, &device, &[]);
+    let memory = &mut Aligned::new(4096);
+    let calls = calls_under_load(&daemon, &device, &[], memory.bytes_mut());
     for name in COPIES {
         assert!(calls.iter().any(|call| call == name), "no {name}");
     }
@@ -139,16 +161,21 @@ fn in_memory() -> Outcome {
 }
 
 /// What a queue's thread calls beside its ring and what is expected.
-fn calls_under_load(daemon: &Daemon, device: &Device, besides: &[&str]) -> Vec<String> {
+fn calls_under_load(
+    daemon: &Daemon,
+    device: &Device,
+    besides: &[&str],
+    memory: &mut [u8],
+) -> Vec<String> {
     let disk = Disk::open(&device.path);
     disk.write(0, &[1; 65536]);
     let trace = Trace::of(daemon, thread(daemon, &format!("ublk{}q0", device.id)));
     for number in 0..300_u64 {
         let offset = (number % 16) * 4096;
         if number % 2 == 0 {
-            disk.write(offset, &[2; 4096]);
+            disk.file.write_all_at(memory, offset).unwrap();
         } else {
-            disk.read(offset, 4096);
+            disk.file.read_exact_at(memory, offset).unwrap();
         }
         if number % 50 == 0 {
             disk.file.sync_data().unwrap();
