@@ -1,9 +1,11 @@
-//! `cargo xtask bench-peers`: what a request costs on bvecd and on others, counted in one boot with
-//! their runs alternating: rublk on the same targets and data paths, and the kernel's null_blk and
-//! loop as the floor.
+//! `cargo xtask bench-peers`: what a request costs on bvecd and on others, measured in one boot with
+//! their runs alternating: rublk on the same targets and data paths, the kernel's null_blk and loop, and
+//! the floor, a server that answers at once and does nothing else.
 //!
 //! rublk is built and run for the comparison, in a directory outside the work tree; nothing of it
 //! is linked or shipped.
+
+mod ratio;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -11,14 +13,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::cost::{self, Arguments, Row};
+use crate::cost::{self, Arguments, Measure, Row};
 use crate::process::{self, cargo, say};
 use crate::setup::{self, Missing};
+use ratio::{Ratio, Verdict};
 
 /// The version that results are compared with; another one is another comparison.
 const RUBLK_VERSION: &str = "0.2.15";
 
-/// Counts for everybody, and leaves `target/bench-peers/result.json`.
+/// Measures everybody, and leaves `target/bench-peers/result.json`.
 ///
 /// # Errors
 /// If something needed is missing or does not compile, or the virtual machine or a run in it fails.
@@ -27,7 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure()?;
     let rublk = rublk()?;
     let report = cost::measure(arguments, Some(&rublk), "bench-peers")?;
-    cost::print(&table(&report.results));
+    cost::print(&table(&report.results, arguments.measure));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -48,70 +51,150 @@ fn rublk() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Each row of bvecd's with rublk's and their ratio; then the floors.
-fn table(rows: &[Row]) -> String {
+/// Each row of bvecd's with rublk's of the same data path and their ratio, both also above the floor of
+/// their data path and transport; then the kernel's drivers and the floors.
+fn table(rows: &[Row], measure: Measure) -> String {
     let mut text = format!(
-        "{:6} {:15} {:26} {:>8} {:>8} {:>12}\n",
-        "target", "data path", "job", "bvecd", "rublk", "bvecd/rublk"
+        "{:4} {:20} {:25} {:>7} {:>7} {:>18} {}\n",
+        "", "data path", "job", "bvecd", "rublk", "ratio and interval", "above floor"
     );
     let of = |peer: &'static str| rows.iter().filter(move |row| row.peer == peer);
     for ours in of("bvecd") {
         let theirs = of("rublk").find(|row| {
             (&row.target, &row.data_path, &row.job) == (&ours.target, &ours.data_path, &ours.job)
         });
-        let (theirs, ratio) = theirs.map_or_else(
-            || ("-".to_owned(), "-".to_owned()),
-            |row| {
-                let ratio = ours.median / row.median;
-                (format!("{:.0}", row.median), format!("{ratio:.3}"))
-            },
-        );
-        let (target, path, job, median) = (&ours.target, ours.path(), &ours.job, ours.median);
+        let ratio = theirs.and_then(|theirs| Ratio::of(&ours.values, &theirs.values));
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{target:6} {path:15} {job:26} {median:8.0} {theirs:>8} {ratio:>12}"
+            "{:4} {:20} {:25} {:7.0} {:>7} {:>18} {}",
+            ours.target,
+            ours.way(),
+            ours.job,
+            ours.median,
+            theirs.map_or("-".into(), |row| format!("{:.0}", row.median)),
+            ratio.map_or("-".into(), shown),
+            last_column(rows, ours, theirs, ratio, measure)
         );
     }
-    for peer in ["null_blk", "loop"] {
+    for peer in ["floor", "null_blk", "loop"] {
         for row in of(peer) {
-            let _ = writeln!(text, "{peer:22} {:26} {:8.0}", row.job, row.median);
+            let (way, job, median) = (row.way(), &row.job, row.median);
+            let _ = writeln!(text, "{peer:8} {way:20} {job:26} {median:9.0}");
         }
     }
     text
+}
+
+fn shown(ratio: Ratio) -> String {
+    format!("{:.3} {:.3}-{:.3}", ratio.median, ratio.least, ratio.most)
+}
+
+/// Instructions above the floor, ours and theirs; by the clock, what the interval allows to say.
+fn last_column(
+    rows: &[Row],
+    ours: &Row,
+    theirs: Option<&Row>,
+    ratio: Option<Ratio>,
+    measure: Measure,
+) -> String {
+    if measure == Measure::Iops {
+        return match ratio.map(Ratio::verdict) {
+            Some(Verdict::More) => "faster",
+            Some(Verdict::Less) => "slower",
+            Some(Verdict::CannotTell) => "cannot tell",
+            None => "",
+        }
+        .to_owned();
+    }
+    // The floor has one target, null: it touches nothing.
+    let floor = |row: &Row| {
+        let same = |other: &&Row| {
+            other.peer == "floor"
+                && (&other.data_path, &other.transport, &other.job)
+                    == (&row.data_path, &row.transport, &row.job)
+        };
+        rows.iter()
+            .find(same)
+            .map(|floor| row.median - floor.median)
+    };
+    let number = |above: Option<f64>| above.map_or("-".into(), |above| format!("{above:.0}"));
+    format!(
+        "{} / {}",
+        number(floor(ours)),
+        number(theirs.and_then(floor))
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const COUNTED: Measure = Measure::InstructionsPerIo;
+
     #[test]
     fn the_table_compares_what_is_alike() {
-        let row = |peer, path, value| Row::sample(peer, "loop", path, value);
-        let text = table(&[
-            row("bvecd", "copy", 900.0),
-            row("bvecd", "auto-zero-copy", 500.0),
-            row("rublk", "auto-zero-copy", 400.0),
-            row("rublk", "copy", 1000.0),
-            row("loop", "-", 300.0),
-        ]);
+        let text = table(
+            &[
+                Row::sample("bvecd/null/copy/per-io", &[900.0]),
+                Row::sample("bvecd/null/auto-zero-copy/batch", &[500.0]),
+                Row::sample("rublk/null/auto-zero-copy/per-io", &[400.0]),
+                Row::sample("rublk/null/copy/per-io", &[1000.0]),
+                Row::sample("floor/null/copy/per-io", &[800.0]),
+                Row::sample("loop/loop/-/-", &[300.0]),
+            ],
+            COUNTED,
+        );
         let lines: Vec<_> = text.lines().collect();
         assert!(
-            lines[1].contains("copy") && lines[1].ends_with("0.900"),
+            lines[1].contains("0.900") && lines[1].ends_with("100 / 200"),
             "{text}"
         );
-        assert!(lines[2].ends_with("1.250"), "{text}");
         assert!(
-            lines[3].starts_with("loop") && lines[3].ends_with("300"),
+            lines[2].contains("copy batch") && lines[2].contains("1.250"),
+            "{text}"
+        );
+        assert!(lines[2].ends_with("- / -"), "{text}");
+        assert!(
+            lines[4].starts_with("loop") && lines[4].ends_with("300"),
+            "{text}"
+        );
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= 100),
             "{text}"
         );
     }
 
     #[test]
+    fn by_the_clock_only_what_is_sure_is_said() {
+        let rows = |ours: &[f64]| {
+            [
+                Row::sample("bvecd/null/copy/per-io", ours),
+                Row::sample("rublk/null/copy/per-io", &[100.0, 100.0]),
+            ]
+        };
+        for (ours, verdict) in [
+            ([101.0, 120.0], "faster"),
+            ([80.0, 99.0], "slower"),
+            ([80.0, 120.0], "cannot tell"),
+        ] {
+            let text = table(&rows(&ours), Measure::Iops);
+            assert!(
+                text.lines()
+                    .nth(1)
+                    .is_some_and(|line| line.ends_with(verdict)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn a_row_without_its_peer_has_no_ratio() {
-        let text = table(&[Row::sample("bvecd", "null", "copy", 900.0)]);
+        let text = table(&[Row::sample("bvecd/null/copy/per-io", &[900.0])], COUNTED);
         assert!(
-            text.lines().nth(1).is_some_and(|line| line.ends_with('-')),
+            text.lines()
+                .nth(1)
+                .is_some_and(|line| line.ends_with("- / -")),
             "{text}"
         );
     }

@@ -9,12 +9,14 @@ use anyhow::{Context, Result, ensure};
 use vm::{CopyIn, CopyOut, Machine, Vm};
 
 use super::Arguments;
-use super::jobs::JOBS;
+use super::jobs::{self, Measure};
 use super::rows::Report;
 use crate::process::{self, cargo, root};
 
 /// What the guest runs.
 const SCRIPT: &str = include_str!("guest.sh");
+/// The server that answers at once (ublk/examples).
+const FLOOR: &str = "commit_at_once";
 /// Where the guest leaves its results.
 const RESULTS: &str = "/root/results";
 /// Two backing files of 64 MiB lie in the guest's memory beside the programs.
@@ -23,12 +25,18 @@ const MEMORY_MIB: u64 = 1536;
 /// guests that hang, and never a verdict about speed.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// Counts, in one boot: bvecd alone, or between its peers if there is a rublk.
+/// Every data path and transport of bvecd's own count.
+const ALL_WAYS: &str = "copy/per-io user-copy/per-io zero-copy/per-io auto-zero-copy/per-io \
+                        copy/batch user-copy/batch zero-copy/batch auto-zero-copy/batch";
+/// Those that a peer has, each on both transports.
+const PEERS_WAYS: &str = "copy/per-io auto-zero-copy/per-io copy/batch auto-zero-copy/batch";
+
+/// Measures, in one boot: bvecd alone, or between its peers if there is a rublk.
 ///
 /// # Errors
 /// If something does not compile, the virtual machine fails, or a run in it does.
 pub(super) fn count(arguments: &Arguments, rublk: Option<&Path>) -> Result<Report> {
-    let mut programs = build()?;
+    let mut programs = build(rublk.is_some())?;
     programs.push("fio".into());
     programs.extend(rublk.map(Path::to_path_buf));
     let results = tempfile::tempdir().context("failed to make a temporary directory")?;
@@ -43,6 +51,7 @@ pub(super) fn count(arguments: &Arguments, rublk: Option<&Path>) -> Result<Repor
     Report::read(
         &results.path().join(name),
         outcome.kernel,
+        arguments.measure,
         arguments.rounds,
         arguments.ios,
     )
@@ -50,12 +59,25 @@ pub(super) fn count(arguments: &Arguments, rublk: Option<&Path>) -> Result<Repor
 
 /// Builds the programs as they are shipped. The guest's init is looked for beside this program, so
 /// it is built as this program is.
-fn build() -> Result<Vec<PathBuf>> {
+fn build(peers: bool) -> Result<Vec<PathBuf>> {
     process::run(&mut cargo(&["build", "--package", "vm", "--bins"]))?;
     let release = ["build", "--release", "--bins"];
     process::run(cargo(&release).args(["--package", "daemon", "--package", "ctl"]))?;
     let built = target().join("release");
-    Ok(["bvecd", "bvecctl"].map(|name| built.join(name)).to_vec())
+    let mut programs = ["bvecd", "bvecctl"].map(|name| built.join(name)).to_vec();
+    if peers {
+        let example = [
+            "build",
+            "--release",
+            "--package",
+            "ublk",
+            "--example",
+            FLOOR,
+        ];
+        process::run(&mut cargo(&example))?;
+        programs.push(built.join("examples").join(FLOOR));
+    }
+    Ok(programs)
 }
 
 /// Cargo's directory, which is not among the variables that it sets for us.
@@ -65,7 +87,8 @@ pub(super) fn target() -> PathBuf {
 
 fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &Path) -> Vm {
     let flag = |on: bool| u8::from(on).to_string();
-    let jobs: Vec<_> = JOBS.iter().map(|job| job.name).collect();
+    let counts = arguments.measure == Measure::InstructionsPerIo;
+    let jobs: Vec<_> = jobs::of(arguments.measure).map(|job| job.name).collect();
     let modules: &[&str] = if peers {
         &["ublk_drv", "loop", "null_blk"]
     } else {
@@ -74,14 +97,24 @@ fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &P
     Vm {
         kernel: arguments.kernel.clone(),
         machine: Machine {
-            cpus: 1,
+            // By the clock, client and server may run at the same time.
+            cpus: if counts { 1 } else { 2 },
             memory_mib: Some(MEMORY_MIB),
-            count_instructions: true,
+            count_instructions: counts,
             ..Machine::default()
         },
         env: [
             ("ROUNDS", arguments.rounds.to_string()),
-            ("IOS", arguments.ios.to_string()),
+            // What ends a run: a number of requests, or a time.
+            (
+                "END",
+                if counts {
+                    ios(arguments.ios)
+                } else {
+                    seconds(arguments.seconds)
+                },
+            ),
+            ("WAYS", if peers { PEERS_WAYS } else { ALL_WAYS }.to_owned()),
             ("JOBS", jobs.join(" ")),
             ("PEERS", flag(peers)),
             ("AUTOGROUP", flag(!arguments.without_autogroup)),
@@ -103,6 +136,14 @@ fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &P
     }
 }
 
+fn ios(number: u64) -> String {
+    format!("--number_ios={number}")
+}
+
+fn seconds(number: u32) -> String {
+    format!("--time_based --runtime={number}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +160,7 @@ mod tests {
         assert!(vm.machine.count_instructions && vm.machine.cpus == 1);
         for (name, value) in [
             ("ROUNDS", "5"),
-            ("IOS", "1000"),
+            ("END", "--number_ios=1000"),
             ("PEERS", "1"),
             ("AUTOGROUP", "0"),
         ] {
@@ -127,5 +168,14 @@ mod tests {
             assert!(vm.env.contains(&pair), "{name}");
         }
         assert!(vm.modules.contains(&"null_blk".to_owned()));
+        let clock = Arguments {
+            measure: Measure::Iops,
+            seconds: 2,
+            ..arguments
+        };
+        let vm = guest(&clock, vec!["fio".into()], true, Path::new("/tmp"));
+        assert!(!vm.machine.count_instructions && vm.machine.cpus == 2);
+        let end = ("END".to_owned(), "--time_based --runtime=2".to_owned());
+        assert!(vm.env.contains(&end));
     }
 }

@@ -1,8 +1,8 @@
 # Runs in the guest. Measures every server on every target, data path and job, round by round, and
-# leaves fio's reports in results/ROUND/PEER/TARGET/DATA_PATH/JOB.json.
+# leaves fio's reports in results/ROUND/PEER/TARGET/DATA_PATH/TRANSPORT/JOB.json.
 #
-# In: ROUNDS, IOS (requests a run), JOBS (names of job files), PEERS (1: the others too),
-# AUTOGROUP (0: one scheduler group for all).
+# In: ROUNDS, END (fio's words for the end of a run), JOBS (names of job files), WAYS (data paths and
+# transports, DATA_PATH/TRANSPORT), PEERS (1: the others too), AUTOGROUP (0: one scheduler group for all).
 set -u
 
 backing=/root/backing
@@ -31,38 +31,39 @@ gone() {
     [ ! -e "$1" ]
 }
 
-# run ROUND PEER TARGET DATA_PATH DEVICE
+# run ROUND PEER TARGET DATA_PATH/TRANSPORT DEVICE
 run() {
     # fio would make a regular file of a device that is not there.
     [ -b "$5" ] || die "$2 $3 $4: there is no block device $5"
     for job in $JOBS; do
         place=results/$1/$2/$3/$4
         mkdir -p "$place"
+        # END is several words.
         fio --thread --allow_file_create=0 --filename="$5" --size=${size_mib}M --io_size=1T \
-            --norandommap --number_ios="$IOS" --output-format=json --output="$place/$job.json" \
+            --norandommap $END --output-format=json --output="$place/$job.json" \
             "fio-jobs/$job.fio" || die "$2 $3 $4: fio failed on $job"
     done
     echo "round $1: $2 $3 $4"
 }
 
-# bvecd ROUND TARGET DATA_PATH; a number is never used twice, for a device's end takes its time.
+# bvecd_round ROUND TARGET DATA_PATH/TRANSPORT; a number is never used twice, for a device's end takes its time.
 bvecd_round() {
     number=$((number + 1))
     case $2 in
     loop) set -- "$@" --file "$backing" ;;
     null) set -- "$@" --size "${size_mib}M" ;;
     esac
-    round=$1 target=$2 data_path=$3
+    round=$1 target=$2 way=$3
     shift 3
-    bvecctl dev add "$target" --id "$number" --data-path "$data_path" --queues 1 \
+    bvecctl dev add "$target" --id "$number" --data-path "${way%/*}" --transport "${way#*/}" --queues 1 \
         --depth "$queue_depth" --max-io "${max_io_kib}K" "$@" >add.log 2>&1
     code=$?
     if [ "$code" = 4 ]; then
-        echo "not applicable: $data_path, which this kernel has not" >&2
+        echo "not applicable: $way, which this kernel has not" >&2
         return 4
     fi
     [ "$code" = 0 ] || die "bvecctl dev add $target: $(cat add.log)"
-    run "$round" bvecd "$target" "$data_path" "/dev/ublkb$number"
+    run "$round" bvecd "$target" "$way" "/dev/ublkb$number"
     bvecctl dev del "$number" >del.log 2>&1 || die "bvecctl dev del: $(cat del.log)"
 }
 
@@ -76,10 +77,22 @@ rublk_round() {
         --io-buf-size "${max_io_kib}KiB" --quiet "$@" >add.log 2>&1 ||
         die "rublk add $target: $(cat add.log)"
     await test -b "/dev/ublkb$number" || die "rublk made no device: $(cat add.log)"
-    run "$round" rublk "$target" "$data_path" "/dev/ublkb$number"
+    run "$round" rublk "$target" "$data_path/per-io" "/dev/ublkb$number"
     # It sometimes panics although the device goes; what counts is that it goes.
     rublk del --number "$number" >del.log 2>&1
     await gone "/dev/ublkb$number" || die "rublk del: $(cat del.log)"
+}
+
+# The server that answers at once: what everybody pays.
+floor_round() {
+    number=$((number + 1))
+    round=$1 way=$2
+    setsid commit_at_once "$number" "${way%/*}" "${way#*/}" $((size_mib * 1048576)) >floor.log 2>&1 &
+    floor=$!
+    await test -b "/dev/ublkb$number" || die "the floor made no device: $(cat floor.log)"
+    run "$round" floor null "$way" "/dev/ublkb$number"
+    kill "$floor"
+    wait "$floor" || die "the floor failed: $(cat floor.log)"
 }
 
 [ "$AUTOGROUP" = 1 ] || echo 0 >/proc/sys/kernel/sched_autogroup_enabled
@@ -99,15 +112,18 @@ fi
 round=1
 while [ "$round" -le "$ROUNDS" ]; do
     this=$round
-    for path in copy auto-zero-copy; do
+    for path in $WAYS; do
         for kind in null loop; do
             bvecd_round "$this" "$kind" "$path" || continue
-            [ "$PEERS" = 0 ] || rublk_round "$this" "$kind" "$path"
+            if [ "$PEERS" = 1 ] && [ "${path#*/}" = per-io ]; then
+                rublk_round "$this" "$kind" "${path%/*}"
+            fi
         done
+        [ "$PEERS" = 0 ] || floor_round "$this" "$path"
     done
     if [ "$PEERS" = 1 ]; then
-        run "$this" null_blk null - /dev/nullb0
-        run "$this" loop loop - /dev/loop0
+        run "$this" null_blk null -/- /dev/nullb0
+        run "$this" loop loop -/- /dev/loop0
     fi
     round=$((this + 1))
 done

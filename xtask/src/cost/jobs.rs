@@ -1,6 +1,7 @@
 //! The jobs that are counted: files of `fio-jobs/`, so that a number here and one of `bvecctl bench`
 //! are of the same thing.
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 /// Which way the payload goes.
@@ -11,6 +12,18 @@ pub(crate) enum Direction {
     Destination,
     /// They supply it.
     Source,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Measure {
+    /// Instructions of the whole guest for one request.
+    #[default]
+    #[value(name = "instructions")]
+    InstructionsPerIo,
+    /// Requests a second, by the clock.
+    Iops,
 }
 
 /// A job file and what it does.
@@ -25,27 +38,35 @@ pub(crate) struct Job {
 }
 
 /// Random requests of 4 KiB: the cost of a request rather than that of its bytes, which instructions
-/// do not show.
-pub(crate) const JOBS: &[Job] = &[
-    Job {
-        name: "rand-destination-4k-qd1",
-        block_size_bytes: 4096,
-        depth: 1,
-        direction: Direction::Destination,
-    },
-    Job {
-        name: "rand-destination-4k-qd32",
-        block_size_bytes: 4096,
-        depth: 32,
-        direction: Direction::Destination,
-    },
-    Job {
-        name: "rand-source-4k-qd32",
-        block_size_bytes: 4096,
-        depth: 32,
-        direction: Direction::Source,
-    },
+/// do not show. Large ones, where bytes are what costs, are measured by the clock.
+const JOBS: &[Job] = &[
+    job("rand-destination-4k-qd1", 4096, 1, Direction::Destination),
+    job("rand-source-4k-qd1", 4096, 1, Direction::Source),
+    job("rand-destination-4k-qd32", 4096, 32, Direction::Destination),
+    job("rand-source-4k-qd32", 4096, 32, Direction::Source),
+    job(
+        "seq-destination-256k-qd32",
+        256 << 10,
+        32,
+        Direction::Destination,
+    ),
 ];
+
+const fn job(name: &'static str, block_size_bytes: u32, depth: u16, direction: Direction) -> Job {
+    Job {
+        name,
+        block_size_bytes,
+        depth,
+        direction,
+    }
+}
+
+/// The jobs of a measure.
+pub(crate) fn of(measure: Measure) -> impl Iterator<Item = &'static Job> {
+    let small = |job: &Job| job.block_size_bytes == 4096;
+    JOBS.iter()
+        .filter(move |job| measure == Measure::Iops || small(job))
+}
 
 #[cfg(test)]
 mod tests {
@@ -58,7 +79,8 @@ mod tests {
         for job in JOBS {
             let text = std::fs::read_to_string(jobs.join(format!("{}.fio", job.name))).unwrap();
             let rw = match job.direction {
-                Direction::Destination => "rw=randread",
+                Direction::Destination if job.name.starts_with("rand") => "rw=randread",
+                Direction::Destination => "rw=read",
                 Direction::Source => "rw=randwrite",
             };
             let bs = format!("bs={}k", job.block_size_bytes / 1024);

@@ -1,17 +1,17 @@
 //! What the runs gave: fio's reports as rows of `result.json`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::jobs::{Direction, JOBS, Job};
+use super::jobs::{self, Direction, Job, Measure};
 
 /// The format of `result.json`.
 const SCHEMA: u32 = 1;
-/// How the guest writes the data path of a server that has none.
-const NO_DATA_PATH: &str = "-";
+/// How the guest writes the data path and transport of a driver of the kernel's.
+const NONE: &str = "-";
 
 /// `target/cost/result.json` and `target/bench-peers/result.json`.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub(crate) struct Report {
 /// One server with one target, data path and job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Row {
-    /// `bvecd`, `rublk`, `loop` or `null_blk`.
+    /// `bvecd`, `rublk`, `loop`, `null_blk`, or `floor`, the server that answers at once.
     pub(crate) peer: String,
     pub(crate) target: String,
     /// None for the kernel's own drivers.
@@ -37,7 +37,7 @@ pub(crate) struct Row {
     block_size_bytes: u32,
     depth: u16,
     direction: Direction,
-    measure: &'static str,
+    measure: Measure,
     /// One value a round.
     pub(crate) values: Vec<f64>,
     pub(crate) median: f64,
@@ -58,37 +58,50 @@ struct FioJob {
 
 #[derive(Debug, Deserialize)]
 struct FioSide {
+    iops: f64,
     total_ios: u64,
     /// Milliseconds.
     runtime: u64,
 }
 
 impl Report {
-    /// Reads what the guest left in `directory`: `ROUND/PEER/TARGET/DATA_PATH/JOB.json`.
+    /// Reads what the guest left in `directory`: `ROUND/PEER/TARGET/DATA_PATH/TRANSPORT/JOB.json`.
     ///
     /// # Errors
-    /// If a report cannot be read, tells of an error, or is of another number of requests than
-    /// `ios`; if a round lacks a run that the first has.
-    pub(super) fn read(directory: &Path, kernel: String, rounds: u32, ios: u64) -> Result<Self> {
-        let mut results = Vec::new();
+    /// If a report cannot be read, tells of an error, or where requests are counted is of another number
+    /// than `ios`; if a round lacks a run that the first has.
+    pub(super) fn read(
+        directory: &Path,
+        kernel: String,
+        measure: Measure,
+        rounds: u32,
+        ios: u64,
+    ) -> Result<Self> {
         let first = directory.join("1");
-        for peer in names(&first)? {
-            for target in names(&first.join(&peer))? {
-                for path in names(&first.join(&peer).join(&target))? {
-                    for job in JOBS {
-                        let file = format!("{peer}/{target}/{path}/{}.json", job.name);
-                        let values = (1..=rounds)
-                            .map(|round| {
-                                let file = directory.join(round.to_string()).join(&file);
-                                let text = fs::read_to_string(&file);
-                                text.map_err(anyhow::Error::from)
-                                    .and_then(|text| instructions_per_io(&text, ios))
-                                    .with_context(|| format!("failed to use {}", file.display()))
-                            })
-                            .collect::<Result<_>>()?;
-                        results.push(Row::new(&peer, &target, &path, job, values));
-                    }
-                }
+        let mut places = vec![PathBuf::new()];
+        // Peer, target, data path, transport.
+        for _ in 0..4 {
+            let mut below = Vec::new();
+            for place in places {
+                let names = names(&first.join(&place))?;
+                below.extend(names.into_iter().map(|name| place.join(name)));
+            }
+            places = below;
+        }
+        let mut results = Vec::new();
+        for place in places {
+            for job in jobs::of(measure) {
+                let file = place.join(format!("{}.json", job.name));
+                let values = (1..=rounds)
+                    .map(|round| {
+                        let file = directory.join(round.to_string()).join(&file);
+                        let text = fs::read_to_string(&file);
+                        text.map_err(anyhow::Error::from)
+                            .and_then(|text| value(&text, measure, ios))
+                            .with_context(|| format!("failed to use {}", file.display()))
+                    })
+                    .collect::<Result<_>>()?;
+                results.push(Row::new(&place, job, measure, values));
             }
         }
         ensure!(!results.is_empty(), "the guest left no results");
@@ -102,24 +115,22 @@ impl Report {
 }
 
 impl Row {
-    pub(super) fn new(
-        peer: &str,
-        target: &str,
-        data_path: &str,
-        job: &Job,
-        values: Vec<f64>,
-    ) -> Self {
-        let data_path = (data_path != NO_DATA_PATH).then(|| data_path.to_owned());
+    /// A row of what ran at `PEER/TARGET/DATA_PATH/TRANSPORT`.
+    fn new(place: &Path, job: &Job, measure: Measure, values: Vec<f64>) -> Self {
+        let mut words = place.iter().map(|word| word.to_string_lossy().into_owned());
+        let mut word = || words.next().unwrap_or_default();
+        let (peer, target, data_path, transport) = (word(), word(), word(), word());
+        let some = |word: String| (word != NONE).then_some(word);
         Self {
-            peer: peer.into(),
-            target: target.into(),
-            transport: data_path.is_some().then(|| "per-io".into()),
-            data_path,
+            peer,
+            target,
+            data_path: some(data_path),
+            transport: some(transport),
             job: job.name.into(),
             block_size_bytes: job.block_size_bytes,
             depth: job.depth,
             direction: job.direction,
-            measure: "instructions_per_io",
+            measure,
             median: median(&values),
             values,
         }
@@ -127,29 +138,41 @@ impl Row {
 
     /// A row of the first job with one value.
     #[cfg(test)]
-    pub(crate) fn sample(peer: &str, target: &str, data_path: &str, value: f64) -> Self {
-        Self::new(peer, target, data_path, &JOBS[0], vec![value])
+    pub(crate) fn sample(place: &str, values: &[f64]) -> Self {
+        let measure = Measure::InstructionsPerIo;
+        let job = jobs::of(measure).next().unwrap();
+        Self::new(Path::new(place), job, measure, values.to_vec())
     }
 
-    /// The data path, for people.
-    pub(crate) fn path(&self) -> &str {
-        self.data_path.as_deref().unwrap_or(NO_DATA_PATH)
+    /// Data path and transport, for people.
+    pub(crate) fn way(&self) -> String {
+        let part = |word: &Option<String>| word.clone().unwrap_or_else(|| NONE.into());
+        match self.transport.as_deref() {
+            Some("batch") => format!("{} batch", part(&self.data_path)),
+            _ => part(&self.data_path),
+        }
     }
 }
 
-/// Under `-icount shift=0` a nanosecond of the guest's clock is one instruction.
-fn instructions_per_io(report: &str, ios: u64) -> Result<f64> {
+/// What a run measured.
+fn value(report: &str, measure: Measure, ios: u64) -> Result<f64> {
     let report: FioReport = serde_json::from_str(report).context("it is no report of fio")?;
     let [job] = report.jobs.as_slice() else {
         anyhow::bail!("it is of {} jobs, expected one", report.jobs.len());
     };
     ensure!(job.error == 0, "fio met error {}", job.error);
+    // Every job has one direction, so that one of the two is 0.
+    if measure == Measure::Iops {
+        let iops = job.read.iops.max(job.write.iops);
+        ensure!(iops > 0.0, "it has no requests");
+        return Ok(iops);
+    }
     let done = job.read.total_ios + job.write.total_ios;
     ensure!(done == ios, "it is of {done} requests, expected {ios}");
-    // Every job has one direction, so that one of the two is 0.
     let runtime_ms = job.read.runtime.max(job.write.runtime);
     ensure!(runtime_ms > 0, "it took no time");
     let count = |number: u64| u32::try_from(number).map(f64::from);
+    // Under `-icount shift=0` a nanosecond of the guest's clock is one instruction.
     Ok(count(runtime_ms)? * 1e6 / count(done)?)
 }
 
@@ -180,17 +203,26 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
+    const COUNTED: Measure = Measure::InstructionsPerIo;
+
     fn report(ios: u64, error: i32, runtime_ms: u64) -> String {
         format!(
-            r#"{{"jobs":[{{"error":{error},"read":{{"total_ios":{ios},"runtime":{runtime_ms}}},
-               "write":{{"total_ios":0,"runtime":0}}}}]}}"#
+            r#"{{"jobs":[{{"error":{error},"read":{{"iops":81.5,"total_ios":{ios},"runtime":{runtime_ms}}},
+               "write":{{"iops":0,"total_ios":0,"runtime":0}}}}]}}"#
         )
     }
 
     #[test]
     fn a_virtual_nanosecond_is_an_instruction() {
-        let value = instructions_per_io(&report(20_000, 0, 497), 20_000).unwrap();
-        assert!((value - 24_850.0).abs() < 1e-6, "{value}");
+        let count = value(&report(20_000, 0, 497), COUNTED, 20_000).unwrap();
+        assert!((count - 24_850.0).abs() < 1e-6, "{count}");
+    }
+
+    #[test]
+    fn by_the_clock_fio_says_how_many() {
+        let iops = value(&report(7, 0, 497), Measure::Iops, 20_000).unwrap();
+        assert!((iops - 81.5).abs() < 1e-6, "{iops}");
+        assert!(value(&report(7, 5, 497), Measure::Iops, 7).is_err());
     }
 
     #[test]
@@ -201,7 +233,7 @@ mod tests {
             (report(20_000, 0, 0), "no time"),
             ("fio: no".to_owned(), "no report"),
         ] {
-            let error = instructions_per_io(&text, 20_000).unwrap_err();
+            let error = value(&text, COUNTED, 20_000).unwrap_err();
             assert!(format!("{error:#}").contains(reason), "{error:#}");
         }
     }
@@ -215,28 +247,32 @@ mod tests {
     #[test]
     fn the_files_of_the_guest_become_rows() {
         let dir = tempfile::tempdir().unwrap();
-        for (round, place) in [(1, "bvecd/loop/copy"), (2, "bvecd/loop/copy")] {
-            let place = dir.path().join(format!("{round}/{place}"));
+        for round in [1, 2] {
+            let place = dir.path().join(format!("{round}/bvecd/loop/copy/batch"));
             fs::create_dir_all(&place).unwrap();
-            for job in JOBS {
+            for job in jobs::of(COUNTED) {
                 let text = report(1000, 0, 20 + round);
                 fs::write(place.join(format!("{}.json", job.name)), text).unwrap();
             }
         }
-        let report = Report::read(dir.path(), "7.3.4".into(), 2, 1000).unwrap();
-        assert_eq!(report.results.len(), JOBS.len());
+        let report = Report::read(dir.path(), "7.3.4".into(), COUNTED, 2, 1000).unwrap();
+        assert_eq!(report.results.len(), jobs::of(COUNTED).count());
         let row = &report.results[0];
-        assert_eq!((row.peer.as_str(), row.path()), ("bvecd", "copy"));
+        assert_eq!(
+            (row.peer.as_str(), row.way().as_str()),
+            ("bvecd", "copy batch")
+        );
         assert!((row.median - 21_500.0).abs() < 1e-6, "{}", row.median);
-        let error = Report::read(dir.path(), "7.3.4".into(), 3, 1000).unwrap_err();
+        let error = Report::read(dir.path(), "7.3.4".into(), COUNTED, 3, 1000).unwrap_err();
         assert!(format!("{error:#}").contains("3/bvecd"), "{error:#}");
     }
 
     #[test]
     fn drivers_of_the_kernel_have_no_data_path() {
-        let row = Row::new("null_blk", "null", NO_DATA_PATH, &JOBS[0], vec![1.0]);
+        let row = Row::sample("null_blk/null/-/-", &[1.0]);
         let json = serde_json::to_value(&row).unwrap();
         assert!(json["data_path"].is_null() && json["transport"].is_null());
         assert_eq!(json["direction"], "destination");
+        assert_eq!(json["measure"], "instructions_per_io");
     }
 }
