@@ -1,9 +1,14 @@
 //! The io_uring of one queue thread, and what its completions mean.
 
+mod number;
+
 use std::io;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use io_uring::{IoUring, squeue, types};
+
+use number::RingNumber;
 
 /// What an entry of the ring was for; travels in its user data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +71,11 @@ impl Token {
 }
 
 /// The io_uring of one queue thread.
+///
+/// The number is given back before the ring is closed: the fields are dropped in their order.
 pub(crate) struct Ring {
+    /// By this number the thread waits for its ring, which saves looking up the descriptor.
+    number: Option<RingNumber>,
     ring: IoUring,
 }
 
@@ -82,7 +91,8 @@ impl Ring {
         let entries = u32::from(depth).max(8).next_power_of_two();
         // Kernels before 6.1 have no deferred task work; the ring works without, only dearer.
         let ring = Self::build(entries, true).or_else(|_| Self::build(entries, false))?;
-        Ok(Self { ring })
+        let number = RingNumber::register(ring.as_raw_fd()).ok();
+        Ok(Self { ring, number })
     }
 
     fn build(entries: u32, deferred: bool) -> io::Result<IoUring> {
@@ -122,7 +132,11 @@ impl Ring {
     /// Sends what is queued and waits for a completion, at most `timeout` if one is given.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Some(timeout) = timeout else {
-            return retry_interrupted(self.ring.submit_and_wait(1));
+            let Some(number) = &self.number else {
+                return retry_interrupted(self.ring.submit_and_wait(1));
+            };
+            let queued = self.ring.submission().len();
+            return retry_interrupted(number.submit_and_wait(queued));
         };
         let limit = types::Timespec::from(timeout);
         let args = types::SubmitArgs::new().timespec(&limit);
