@@ -38,6 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("trace::shared_memory_uses_its_ring_only", shared_memory),
     Case::new("trace::a_planted_write_or_futex_is_found", planted),
     Case::new("trace::queue_threads_let_clients_finish", policy),
+    Case::new("trace::an_idle_queue_is_never_woken", idle),
 ];
 
 /// A running strace of one thread.
@@ -223,6 +224,57 @@ fn policy() -> Outcome {
     };
     assert_eq!(of(thread(&daemon, &format!("ublk{}q0", device.id))), "3");
     assert_eq!(of(daemon.pid()), "0");
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// An idle device costs nothing: its thread sleeps in one system call. A request wakes it, so the count
+/// bites.
+fn idle() -> Outcome {
+    let daemon = Daemon::start();
+    let mut devices = Vec::new();
+    for transport in Transport::ALL {
+        if daemon.lacks_transport(transport).is_none() {
+            let target = TargetConfig::Ram {
+                size_bytes: 4 << 20,
+            };
+            devices.push(daemon.add(&DeviceConfig {
+                transport,
+                ..config(target, DataPath::Copy)
+            }));
+        }
+    }
+    for device in &devices {
+        let tid = thread(&daemon, &format!("ublk{}q0", device.id));
+        let switches = || -> u64 {
+            let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap();
+            let line = |name| status.lines().find_map(|line| line.strip_prefix(name));
+            let number = |name| line(name).unwrap().trim().parse::<u64>().unwrap();
+            number("voluntary_ctxt_switches:") + number("nonvoluntary_ctxt_switches:")
+        };
+        let disk = Disk::open(&device.path);
+        disk.read(0, 4096);
+        // What udev and the like do to a new device is over when the thread has slept for a while.
+        wait_for("the queue to be idle", || {
+            let before = switches();
+            std::thread::sleep(Duration::from_millis(300));
+            (switches() == before).then_some(())
+        });
+        let before = switches();
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(
+            switches(),
+            before,
+            "{}: woken for nothing",
+            device.transport
+        );
+        disk.read(0, 4096);
+        assert!(
+            switches() > before,
+            "{}: the count sees nothing",
+            device.transport
+        );
+    }
     daemon.stop();
     Outcome::Passed
 }
