@@ -1,19 +1,19 @@
-//! What a request is answered with, typed so that an answer that would never end cannot be given.
+//! What a request is answered with, typed so that no answer can lose bytes or never end.
 //!
-//! A commit carries one `i32`: bytes moved, or a negative errno. A source request committed with 0 is
-//! sent to the server again, and again, for ever (`__ublk_complete_rq`, drivers/block/ublk_drv.c: no
-//! byte is done, so the whole of it is requeued); a destination request with 0 fails with `EIO`. Neither
-//! is an [`Answer`]: a part is at least one byte, and all of a request is [`Answer::Done`].
-
-use std::num::NonZeroU32;
+//! A commit carries one `i32`: bytes moved, or a negative errno. What the driver makes of fewer bytes than
+//! were asked for depends on the kernel and the data path (`__ublk_complete_rq`, drivers/block/ublk_drv.c):
+//! it may send the rest again as a new request, or take the whole for done, and the rest is lost. A source
+//! request answered with 0 is sent again for ever, or lost. So there are two answers only: all of it, and
+//! an error; docs/design/conformance.md has what was measured. A backing that moves a part is asked for the
+//! rest by the target.
 
 use crate::request::{Op, Request};
 
 /// What a request is answered with.
 ///
-/// "Nothing moved" has no word here:
+/// "Nothing" and "a part" have no words here:
 ///
-/// ```compile_fail,E0308
+/// ```compile_fail,E0599
 /// let nothing = ublk::Answer::Moved(0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,43 +21,32 @@ use crate::request::{Op, Request};
 pub enum Answer {
     /// All of it was done.
     Done,
-    /// Of a read or write, only the first bytes were moved; the kernel sends the rest again as a new
-    /// request.
-    Moved(NonZeroU32),
     /// It failed.
     Failed(Errno),
 }
 
 impl Answer {
-    /// A read or write that moved the first `bytes`; none, because nothing was moved, is `EIO`.
-    #[inline]
-    pub fn moved(bytes: u32) -> Self {
-        NonZeroU32::new(bytes).map_or(Self::Failed(Errno::EIO), Self::Moved)
-    }
-
     /// A failure with this positive errno.
     #[inline]
     pub fn failed(errno: i32) -> Self {
         Self::Failed(Errno::new(errno))
     }
 
-    /// The number that answers this request: bytes, 0 for a request without a payload, or a negative
-    /// errno. It is never 0 for a read or write, and never more than the request's length.
+    /// The number that answers this request: its length in bytes, 0 for a request without a payload, or
+    /// a negative errno. It is never 0 for a read or write.
     #[inline]
     #[must_use]
     pub fn result(self, request: &Request) -> i32 {
-        // A payload is at most 32 MiB (`UBLK_IO_BUF_BITS`).
-        let payload = i32::try_from(request.len_bytes()).unwrap_or(i32::MAX);
         match (self, request.op()) {
             (Self::Failed(errno), _) => -errno.get(),
-            // The block layer has no empty reads and writes; one would be sent again for ever.
-            (_, Op::Read | Op::Write) if payload == 0 => -libc::EIO,
-            (Self::Done, Op::Read | Op::Write) => payload,
-            (Self::Moved(bytes), Op::Read | Op::Write) => {
-                i32::try_from(bytes.get()).map_or(payload, |bytes| bytes.min(payload))
+            // The block layer has no empty reads and writes; one could be sent again for ever.
+            (Self::Done, Op::Read | Op::Write) if request.sectors() == 0 => -libc::EIO,
+            // A payload is at most 32 MiB (`UBLK_IO_BUF_BITS`).
+            (Self::Done, Op::Read | Op::Write) => {
+                i32::try_from(request.len_bytes()).unwrap_or(i32::MAX)
             }
             // The driver takes every result that is not negative as success of these.
-            (Self::Done | Self::Moved(_), _) => 0,
+            (Self::Done, _) => 0,
         }
     }
 }
@@ -112,9 +101,8 @@ mod tests {
 
     #[test]
     fn no_answer_to_a_payload_is_nothing() {
-        let answers = [Answer::Done, Answer::moved(0), Answer::failed(0)];
         for op in [Op::Read, Op::Write] {
-            for answer in answers {
+            for answer in [Answer::Done, Answer::failed(0)] {
                 for sectors in [0, 1, 8] {
                     assert_ne!(result(answer, op, sectors), 0, "{answer:?} to {op:?}");
                 }
@@ -129,12 +117,6 @@ mod tests {
         for op in [Op::Flush, Op::Discard, Op::WriteZeroes] {
             assert_eq!(result(Answer::Done, op, 8), 0);
         }
-    }
-
-    #[test]
-    fn a_part_is_never_more_than_the_whole() {
-        assert_eq!(result(Answer::moved(512), Op::Write, 8), 512);
-        assert_eq!(result(Answer::moved(u32::MAX), Op::Read, 8), 4096);
     }
 
     #[test]

@@ -237,8 +237,6 @@ impl Queue {
 
     /// Answers a request and asks for the tag's next one.
     ///
-    /// A short answer makes the kernel send the rest again as a new request (`__ublk_complete_rq`).
-    ///
     /// # Errors
     /// The ring's. The request is consumed in any case.
     #[inline]
