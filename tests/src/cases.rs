@@ -1,14 +1,18 @@
 //! Every test, in the order in which they run.
 
+mod answers;
 mod backing;
 mod bad_input;
 pub(crate) mod conformance;
+pub(crate) mod deferral;
+mod direction;
 mod durability;
 mod faults;
 mod geometry;
 mod holds;
 mod integrity;
 mod lifecycle;
+mod limits;
 mod queues;
 mod safety;
 mod schemas;
@@ -23,6 +27,10 @@ use crate::outcome::Case;
 pub(crate) fn all() -> Vec<Case> {
     let listed = [
         integrity::CASES,
+        answers::CASES,
+        direction::CASES,
+        deferral::CASES,
+        limits::CASES,
         durability::CASES,
         queues::CASES,
         faults::CASES,

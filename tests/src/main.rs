@@ -22,11 +22,17 @@ mod outcome;
 mod programs;
 mod runner;
 mod scratch;
+mod server;
 mod sys;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((cases::deferral::SERVE, words)) = words.split_first().map(|(f, r)| (f.as_str(), r))
+    {
+        cases::deferral::serve(words);
+        return ExitCode::SUCCESS;
+    }
     runner::run(&cases::all(), &words)
 }

@@ -68,3 +68,11 @@ impl Drop for SharedMap {
 
 // SAFETY: the mapping belongs to the process, not to a thread.
 unsafe impl Send for SharedMap {}
+
+/// What the memory of a direct request must be aligned to, in bytes.
+pub(crate) fn memory_alignment(path: &str) -> u64 {
+    let name = path.trim_start_matches("/dev/");
+    // A mask (`queue_dma_alignment`, block/blk-sysfs.c).
+    let mask = std::fs::read_to_string(format!("/sys/block/{name}/queue/dma_alignment"));
+    mask.unwrap().trim().parse::<u64>().unwrap() + 1
+}

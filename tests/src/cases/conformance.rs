@@ -19,6 +19,7 @@ use crate::model::{Model, first_difference};
 use crate::outcome::{Case, Outcome, need_data_path, need_transport};
 use cell::Backing;
 pub(crate) use cell::Cell;
+pub(crate) use lane::zero;
 use lane::{Keeps, Lane};
 
 const LANES: usize = 4;

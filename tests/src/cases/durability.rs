@@ -2,32 +2,24 @@
 //! say what arrived there.
 
 use api::fault::Op;
-use api::{DataPath, Device, TargetConfig, call};
+use api::{DataPath, Device, DeviceConfig, TargetConfig, Transport, call};
 
+use crate::cases::answers::combinations;
 use crate::client_io::{Disk, errno};
 use crate::daemon::{Daemon, config};
-use crate::outcome::{Case, Outcome, need_data_path};
+use crate::outcome::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("durability::flush_reaches_the_backing_copy", || {
-        flush(DataPath::Copy)
-    }),
-    Case::new("durability::flush_reaches_the_backing_user_copy", || {
-        flush(DataPath::UserCopy)
-    }),
     Case::new(
-        "durability::flush_reaches_the_backing_auto_zero_copy",
-        || flush(DataPath::AutoZeroCopy),
-    ),
-    Case::new("durability::fua_reaches_the_backing_copy", || {
-        fua(DataPath::Copy)
-    }),
-    Case::new("durability::fua_reaches_the_backing_user_copy", || {
-        fua(DataPath::UserCopy)
-    }),
-    Case::new("durability::fua_reaches_the_backing_auto_zero_copy", || {
-        fua(DataPath::AutoZeroCopy)
-    }),
+        "durability::flush_reaches_the_backing_on_every_path_and_transport",
+        flush,
+    )
+    .within(120),
+    Case::new(
+        "durability::fua_reaches_the_backing_on_every_path_and_transport",
+        fua,
+    )
+    .within(120),
     Case::new(
         "durability::a_failed_flush_below_fails_fsync_above",
         failed_flush,
@@ -37,15 +29,23 @@ pub(crate) const CASES: &[Case] = &[
 
 const SIZE: u64 = 4 << 20;
 
-/// Two devices: the lower one on a file, the upper one on the lower one, buffered.
-fn tower(daemon: &Daemon, path: DataPath, direct: bool) -> (Device, Device) {
+/// Two devices: the lower one on a file, the upper one on the lower one.
+fn tower(daemon: &Daemon, path: DataPath, transport: Transport, direct: bool) -> (Device, Device) {
     let (lower, _) = daemon.add_loop(SIZE, DataPath::Copy);
     let target = TargetConfig::Loop {
         file: lower.path.clone().into(),
         direct,
     };
-    let upper = daemon.add(&config(target, path));
+    let upper = daemon.add(&DeviceConfig {
+        transport,
+        ..config(target, path)
+    });
     (lower, upper)
+}
+
+fn remove(daemon: &Daemon, (lower, upper): (Device, Device)) {
+    daemon.ask(call::delete_device(upper.id));
+    daemon.ask(call::delete_device(lower.id));
 }
 
 fn count(daemon: &Daemon, device: &Device, op: Op) -> u64 {
@@ -53,51 +53,46 @@ fn count(daemon: &Daemon, device: &Device, op: Op) -> u64 {
     stats.ops.iter().find(|stats| stats.op == op).unwrap().ios
 }
 
-fn flush(path: DataPath) -> Outcome {
+fn flush() -> Outcome {
     let daemon = Daemon::start();
-    need_data_path!(daemon, path);
-    let (lower, upper) = tower(&daemon, path, false);
-    let disk = Disk::open(&upper.path);
-    disk.write(0, &[7; 4096]);
-    // The upper device's backing is buffered: the data is in the page cache of the lower one.
-    assert_eq!(count(&daemon, &lower, Op::Flush), 0);
-    disk.file.sync_all().unwrap();
-    assert!(
-        count(&daemon, &upper, Op::Flush) >= 1,
-        "no flush reached the upper device"
-    );
-    assert!(
-        count(&daemon, &lower, Op::Flush) >= 1,
-        "no flush reached the lower device"
-    );
-    assert!(
-        count(&daemon, &lower, Op::Write) >= 1,
-        "the data did not reach the lower device"
-    );
+    for (path, transport) in combinations(&daemon) {
+        let tower = tower(&daemon, path, transport, false);
+        let (lower, upper) = &tower;
+        let what = format!("on {path} by {transport}");
+        let disk = Disk::open(&upper.path);
+        disk.write(0, &[7; 4096]);
+        // The upper device's backing is buffered: the data is in the page cache of the lower one.
+        assert_eq!(count(&daemon, lower, Op::Flush), 0, "{what}");
+        disk.file.sync_all().unwrap();
+        for (device, op) in [(upper, Op::Flush), (lower, Op::Flush), (lower, Op::Write)] {
+            let came = count(&daemon, device, op);
+            assert!(came >= 1, "no {op} reached {} {what}", device.path);
+        }
+        drop(disk);
+        remove(&daemon, tower);
+    }
     daemon.stop();
     Outcome::Passed
 }
 
-fn fua(path: DataPath) -> Outcome {
+fn fua() -> Outcome {
     let daemon = Daemon::start();
-    need_data_path!(daemon, path);
-    for direct in [false, true] {
-        let (lower, upper) = tower(&daemon, path, direct);
-        // O_DSYNC with O_DIRECT on a device with FUA becomes a FUA write (`dio_bio_write_op`).
-        let disk = Disk::open_with(&upper.path, libc::O_DIRECT | libc::O_DSYNC);
-        let before = count(&daemon, &lower, Op::Write);
-        disk.write(8192, &[9; 4096]);
-        assert!(
-            count(&daemon, &lower, Op::Write) > before,
-            "the data stayed in the cache"
-        );
-        assert!(
-            count(&daemon, &lower, Op::Flush) >= 1,
-            "nothing made it durable below"
-        );
-        drop(disk);
-        daemon.ask(call::delete_device(upper.id));
-        daemon.ask(call::delete_device(lower.id));
+    for (path, transport) in combinations(&daemon) {
+        for direct in [false, true] {
+            let tower = tower(&daemon, path, transport, direct);
+            let (lower, upper) = &tower;
+            let what = format!("on {path} by {transport}, direct {direct}");
+            // O_DSYNC with O_DIRECT on a device with FUA becomes a FUA write (`dio_bio_write_op`).
+            let disk = Disk::open_with(&upper.path, libc::O_DIRECT | libc::O_DSYNC);
+            let before = count(&daemon, lower, Op::Write);
+            disk.write(8192, &[9; 4096]);
+            let written = count(&daemon, lower, Op::Write) - before;
+            assert!(written >= 1, "the data stayed in the cache {what}");
+            let flushed = count(&daemon, lower, Op::Flush);
+            assert!(flushed >= 1, "nothing made it durable below {what}");
+            drop(disk);
+            remove(&daemon, tower);
+        }
     }
     daemon.stop();
     Outcome::Passed
@@ -106,7 +101,7 @@ fn fua(path: DataPath) -> Outcome {
 /// The other direction: an error of the backing's flush is not swallowed on its way up.
 fn failed_flush() -> Outcome {
     let daemon = Daemon::start();
-    let (lower, upper) = tower(&daemon, DataPath::Copy, false);
+    let (lower, upper) = tower(&daemon, DataPath::Copy, Transport::PerIo, false);
     daemon.rule(lower.id, "no-flush", "fail where op=flush");
     let disk = Disk::open(&upper.path);
     disk.write(0, &[7; 4096]);

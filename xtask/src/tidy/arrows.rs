@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("bench", &["api", "pages"]),
     ("daemon", &["api", "fault", "ublk"]),
     ("ctl", &["api", "bench", "lab", "pages", "vm"]),
-    ("tests", &["api", "pages"]),
+    ("tests", &["api", "pages", "ublk"]),
     ("xtask", &["vm"]),
 ];
 

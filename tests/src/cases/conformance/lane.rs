@@ -39,7 +39,7 @@ impl Lane {
     /// A client with `size` bytes from `base` on.
     pub(crate) fn open(path: &str, base: u64, keeps: Keeps, model: Model) -> Self {
         let cached = Disk::open_with(path, 0);
-        let memory_alignment = memory_alignment(path);
+        let memory_alignment = sys::memory_alignment(path);
         // Without read-ahead: it would fetch pages of the next lane while that one writes past the cache.
         posix_fadvise(&cached.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
         Self {
@@ -131,14 +131,6 @@ impl Lane {
             Way::Cached => &self.cached.file,
         }
     }
-}
-
-/// What the memory of a direct request must be aligned to, in bytes.
-fn memory_alignment(path: &str) -> u64 {
-    let name = path.trim_start_matches("/dev/");
-    // A mask (`queue_dma_alignment`, block/blk-sysfs.c).
-    let mask = std::fs::read_to_string(format!("/sys/block/{name}/queue/dma_alignment"));
-    mask.unwrap().trim().parse::<u64>().unwrap() + 1
 }
 
 /// Write zeroes: ZERO_RANGE is the kind with NOUNMAP, PUNCH_HOLE the kind that may unmap
