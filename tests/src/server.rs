@@ -15,8 +15,8 @@ use nix::sys::eventfd::EventFd;
 use ublk::control::{self, AddDevice};
 use ublk::params::BlockShift;
 use ublk::{
-    BackingOp, Completion, DataPathKind, Features, Params, Queue, QueueConfig, Submitted,
-    TransportKind,
+    BackingOp, Completion, DataPathKind, Features, Params, Queue, QueueConfig, SharedQueue,
+    Submitted, TransportKind,
 };
 
 use crate::deadline::wait_for;
@@ -98,7 +98,7 @@ impl Server {
             char_device: ublk::queue::open_char_device(info.id).unwrap(),
             backing: spec.backing,
             backing_in_memory: false,
-            shared: None,
+            shared: SharedQueue::default(),
             wake: Arc::new(EventFd::new().unwrap().into()),
         };
         let (ready, is_ready) = mpsc::channel();

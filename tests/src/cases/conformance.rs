@@ -13,6 +13,7 @@ use api::{ClientError, DataPath, Device, DeviceConfig, ProblemCode, TargetConfig
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::cases::shared_memory;
 use crate::client_io::Disk;
 use crate::daemon::{Daemon, config};
 use crate::model::{Model, first_difference};
@@ -92,7 +93,7 @@ fn run(cell: Cell) -> Outcome {
     };
     let seed = seed_of(cell);
     let result = subject
-        .exercise(seed, steps())
+        .exercise(&daemon, seed, steps())
         .and_then(|disk| subject.verify(&daemon, &disk))
         .and_then(|()| subject.count(&daemon));
     if let Err(what) = result {
@@ -179,22 +180,29 @@ impl Subject {
     }
 
     /// Runs every lane, and gives what the disk must contain.
-    fn exercise(&self, seed: u64, steps: usize) -> Result<Vec<u8>, String> {
+    fn exercise(&self, daemon: &Daemon, seed: u64, steps: usize) -> Result<Vec<u8>, String> {
         let keeps = match self.cell.backing {
             Backing::Null => Keeps::Nothing,
             _ => Keeps::Data,
         };
-        let lane = |number: usize| {
+        let shared = || {
+            let is_shared = self.cell.path == DataPath::SharedMemory;
+            is_shared.then(|| shared_memory::shared(daemon, &self.device))
+        };
+        let lane = |number: usize, shared| {
             pin_to(number);
             let base = (number * LANE_BYTES) as u64;
             let model = Model::new(LANE_BYTES, self.cell.block, seed ^ (number as u64) << 32);
-            Lane::open(&self.device.path, base, keeps, model)
+            Lane::open(&self.device.path, base, keeps, model, shared)
                 .run(steps / LANES)
                 .map_err(|what| format!("lane {number}, {what}"))
         };
         let models = thread::scope(|scope| {
             let lanes: Vec<_> = (0..LANES)
-                .map(|number| scope.spawn(move || lane(number)))
+                .map(|number| {
+                    let shared = shared();
+                    scope.spawn(move || lane(number, shared))
+                })
                 .collect();
             let models = lanes.into_iter().map(|lane| lane.join().unwrap());
             models.collect::<Result<Vec<_>, _>>()
@@ -277,7 +285,7 @@ fn flipped_bit() -> Outcome {
     use std::os::unix::fs::FileExt;
     let daemon = Daemon::start();
     let subject = Subject::add(&daemon, PLANTED).unwrap();
-    let mut expected = subject.exercise(14, 400).unwrap();
+    let mut expected = subject.exercise(&daemon, 14, 400).unwrap();
     subject.verify(&daemon, &expected).unwrap();
     let place = 3_333_333;
     let file = subject.below.as_ref().unwrap();
@@ -308,7 +316,7 @@ fn lost_write() -> Outcome {
         cell: PLANTED,
         ..subject
     };
-    let found = claims_to_keep.exercise(15, 400).unwrap_err();
+    let found = claims_to_keep.exercise(&daemon, 15, 400).unwrap_err();
     assert!(found.contains("of the read is"), "{found}");
     daemon.stop();
     Outcome::Passed

@@ -50,7 +50,7 @@ fn counts(daemon: &Daemon, device: &Device) -> SharedMemoryStats {
 }
 
 /// A sealed memfd that is registered with the device and mapped.
-pub(super) fn shared(daemon: &Daemon, device: &Device) -> SharedMap {
+pub(crate) fn shared(daemon: &Daemon, device: &Device) -> SharedMap {
     let file = memfd(BUFFER);
     seal(&file, SealFlag::F_SEAL_SHRINK);
     register(daemon, device, &file)

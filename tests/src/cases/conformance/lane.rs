@@ -9,10 +9,13 @@ use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 
 use crate::client_io::{Aligned, Disk};
 use crate::model::{Model, Step, Way, first_difference, pattern};
-use crate::sys;
+use crate::sys::{self, SharedMap};
 
 /// What a destination's memory holds before it is read into.
 const BEFORE: u8 = 0xa5;
+
+/// The longest step, and where it may begin.
+const MEMORY: usize = (128 << 10) + 8 * 4096;
 
 /// What a disk must return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,31 +28,100 @@ pub(crate) enum Keeps {
 
 /// One client of a disk.
 pub(crate) struct Lane {
-    direct: Disk,
-    durable: Disk,
-    cached: Disk,
+    ways: Ways,
+    memory: Memory,
     base: u64,
     keeps: Keeps,
     model: Model,
-    /// What memory must be aligned to for O_DIRECT, in bytes.
-    memory_alignment: u64,
 }
 
-impl Lane {
-    /// A client with `size` bytes from `base` on.
-    pub(crate) fn open(path: &str, base: u64, keeps: Keeps, model: Model) -> Self {
+/// The disk, open in each way that a step may take.
+struct Ways {
+    direct: Disk,
+    durable: Disk,
+    cached: Disk,
+}
+
+/// The client's memory for a step's data.
+struct Memory {
+    /// Its own.
+    own: Aligned,
+    /// What it shares with the daemon.
+    shared: Option<SharedMap>,
+    /// What memory must be aligned to for O_DIRECT, in bytes.
+    alignment: u64,
+}
+
+/// Where in which memory a step's data is.
+#[derive(Clone, Copy)]
+struct Place {
+    shared: bool,
+    start: usize,
+}
+
+impl Ways {
+    fn open(path: &str) -> Self {
         let cached = Disk::open_with(path, 0);
-        let memory_alignment = sys::memory_alignment(path);
         // Without read-ahead: it would fetch pages of the next lane while that one writes past the cache.
         posix_fadvise(&cached.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
         Self {
             direct: Disk::open(path),
             durable: Disk::open_with(path, libc::O_DIRECT | libc::O_DSYNC),
             cached,
+        }
+    }
+
+    fn file(&self, way: Way) -> &File {
+        match way {
+            Way::Direct => &self.direct.file,
+            Way::Durable => &self.durable.file,
+            Way::Cached => &self.cached.file,
+        }
+    }
+}
+
+impl Memory {
+    /// Anywhere that the device says it takes, and half of the time in what is shared, if something is.
+    fn place(&self, way: Way, model: &mut Model) -> Place {
+        let unit = if way == Way::Cached {
+            1
+        } else {
+            self.alignment
+        };
+        let start = usize::try_from(model.below(8) * unit).unwrap();
+        let shared = self.shared.is_some() && model.below(2) == 0;
+        Place { shared, start }
+    }
+
+    fn part(&mut self, place: Place, len: usize) -> &mut [u8] {
+        let bytes = match &mut self.shared {
+            Some(map) if place.shared => map.bytes_mut(),
+            _ => self.own.bytes_mut(),
+        };
+        &mut bytes[place.start..place.start + len]
+    }
+}
+
+impl Lane {
+    /// A client with the model's part of the disk, from `base` on.
+    pub(crate) fn open(
+        path: &str,
+        base: u64,
+        keeps: Keeps,
+        model: Model,
+        shared: Option<SharedMap>,
+    ) -> Self {
+        let memory = Memory {
+            own: Aligned::new(MEMORY),
+            shared,
+            alignment: sys::memory_alignment(path),
+        };
+        Self {
+            ways: Ways::open(path),
+            memory,
             base,
             keeps,
             model,
-            memory_alignment,
         }
     }
 
@@ -61,12 +133,16 @@ impl Lane {
         for number in 0..steps {
             let step = self.model.next_step();
             self.step(step).map_err(|what| {
-                let unit = self.memory_alignment;
+                let unit = self.memory.alignment;
                 format!("step {number}, {step:?}, memory aligned to {unit}: {what}")
             })?;
             self.model.apply(step);
         }
-        self.cached.file.sync_all().map_err(|e| e.to_string())?;
+        self.ways
+            .cached
+            .file
+            .sync_all()
+            .map_err(|e| e.to_string())?;
         Ok(self.model)
     }
 
@@ -79,29 +155,27 @@ impl Lane {
                 fill,
                 way,
             } => {
-                let skew = self.skew(way);
-                let mut memory = Aligned::new(skew + len);
-                memory.bytes_mut()[skew..].copy_from_slice(&pattern(fill, len));
-                let place = self.base + offset;
-                self.file(way).write_all_at(&memory.bytes()[skew..], place)
+                let place = self.memory.place(way, &mut self.model);
+                let part = self.memory.part(place, len);
+                part.copy_from_slice(&pattern(fill, len));
+                self.ways.file(way).write_all_at(part, self.base + offset)
             }
-            Step::Flush => self.direct.file.sync_data(),
+            Step::Flush => self.ways.direct.file.sync_data(),
             Step::Discard { offset, len } => {
-                sys::discard(&self.direct.file, self.base + offset, len)
+                sys::discard(&self.ways.direct.file, self.base + offset, len)
             }
             Step::Zero { offset, len, keep } => {
-                zero(&self.direct.file, self.base + offset, len, keep)
+                zero(&self.ways.direct.file, self.base + offset, len, keep)
             }
         };
         done.map_err(|error| error.to_string())
     }
 
     fn read(&mut self, offset: u64, len: usize, way: Way) -> Result<(), String> {
-        let skew = self.skew(way);
-        let mut memory = Aligned::new(skew + len);
-        let part = &mut memory.bytes_mut()[skew..];
+        let place = self.memory.place(way, &mut self.model);
+        let part = self.memory.part(place, len);
         part.fill(BEFORE);
-        let read = self.file(way).read_exact_at(part, self.base + offset);
+        let read = self.ways.file(way).read_exact_at(part, self.base + offset);
         read.map_err(|error| error.to_string())?;
         let wrong = match self.keeps {
             Keeps::Data => first_difference(part, self.model.part(offset, len)),
@@ -112,24 +186,6 @@ impl Lane {
         wrong.map_or(Ok(()), |at| {
             Err(format!("byte {at} of the read is {:#04x}", part[at]))
         })
-    }
-
-    /// Where in a page the memory of a step begins: anywhere that the device says it takes.
-    fn skew(&mut self, way: Way) -> usize {
-        let unit = if way == Way::Cached {
-            1
-        } else {
-            self.memory_alignment
-        };
-        usize::try_from(self.model.below(8) * unit).unwrap()
-    }
-
-    fn file(&self, way: Way) -> &File {
-        match way {
-            Way::Direct => &self.direct.file,
-            Way::Durable => &self.durable.file,
-            Way::Cached => &self.cached.file,
-        }
     }
 }
 
