@@ -20,6 +20,40 @@ pub struct Features {
     pub data_paths: Vec<DataPathSupport>,
     /// The transports, each with whether it can be used.
     pub transports: Vec<TransportSupport>,
+    /// Everything in one table: what this kernel has, since when kernels have it, and what it is for.
+    #[serde(default)]
+    pub table: Vec<FeatureRow>,
+}
+
+/// A row of the table of features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FeatureRow {
+    /// What kind of thing it is.
+    pub kind: FeatureKind,
+    /// Its name: a word of ours, or the driver's without its prefix.
+    pub name: String,
+    /// The first kernel with it; null if unknown, or if every kernel that bvecd runs on has it.
+    pub since: Option<String>,
+    /// Whether it can be used here.
+    pub usable: bool,
+    /// What bvecd uses it for; null if for nothing.
+    pub used_for: Option<String>,
+}
+
+/// The kinds of features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureKind {
+    /// A data path.
+    DataPath,
+    /// A transport.
+    Transport,
+    /// What becomes of a device whose daemon is gone.
+    Recovery,
+    /// A command of the driver.
+    Command,
+    /// A flag of the driver.
+    Flag,
 }
 
 /// A flag of the driver.

@@ -49,7 +49,9 @@ pub use data_path::{DataPath, Transport, UnknownWord};
 pub use device::{Device, DeviceDeleted, DeviceList, DeviceState};
 pub use device_config::{DeviceConfig, MAX_DEPTH, MAX_DEVICES, MAX_QUEUES};
 pub use event::{Decision, Effect, Event, EventKind};
-pub use features::{DataPathSupport, FeatureFlag, Features, TransportSupport};
+pub use features::{
+    DataPathSupport, FeatureFlag, FeatureKind, FeatureRow, Features, TransportSupport,
+};
 pub use geometry::{Limits, MAX_IO_BYTES, MAX_RANGE_BYTES};
 pub use hold::{Hold, HoldList, ReleaseRequest, Released, Which};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};

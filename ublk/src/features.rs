@@ -103,6 +103,20 @@ impl Features {
         self.iter_names().next().map_or("unknown", |(name, _)| name)
     }
 
+    /// The first kernel that has every flag of this set; none for the empty set.
+    #[must_use]
+    pub fn since(self) -> Option<&'static str> {
+        let version = |since: &str| -> Option<(u32, u32)> {
+            let (major, minor) = since.split_once('.')?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        };
+        SINCE
+            .iter()
+            .filter(|(flag, _)| self.contains(*flag))
+            .map(|(_, since)| *since)
+            .max_by_key(|since| version(since))
+    }
+
     /// Fails with the first flag of `needed` that is not in `self`.
     ///
     /// # Errors
@@ -147,6 +161,15 @@ mod tests {
             "use AUTO_BUF_REG: this kernel's ublk driver does not offer it (since Linux 6.16)"
         );
         assert!(old.require(Features::USER_COPY).is_ok());
+    }
+
+    #[test]
+    fn a_set_is_as_young_as_its_youngest_flag() {
+        let set = Features::AUTO_BUF_REG | Features::USER_COPY | Features::USER_RECOVERY;
+        assert_eq!(set.since(), Some("6.16"));
+        assert_eq!(Features::empty().since(), None);
+        let both = Features::BATCH_IO | Features::BUF_REG_OFF_DAEMON;
+        assert_eq!(both.since(), Some("7.0"));
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! `bvecctl features`: what kernel and daemon can do.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
-use api::{FeatureFlag, Features, call};
+use api::{Features, call};
 use clap::Args;
 
+use crate::command::dev::word;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{or_dash, table};
 
 /// No arguments of its own.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  bvecctl features\n  bvecctl features --json")]
+#[command(after_help = "bvecd asks the driver, so it must run.
+
+Examples:\n  bvecctl features\n  bvecctl features --json")]
 pub(crate) struct Arguments {}
 
 /// Shows them.
@@ -24,46 +29,64 @@ pub(crate) fn run(_: &Arguments, context: &Context) -> Result<Exit> {
 }
 
 fn text(features: &Features) -> String {
-    let usable = |name: String, usable: bool, why: &Option<String>| {
-        let answer = if usable { "yes" } else { "no" };
-        [name, answer.to_owned(), why.clone().unwrap_or_default()]
-    };
-    let paths = features
-        .data_paths
-        .iter()
-        .map(|path| usable(path.name.to_string(), path.usable, &path.why));
-    let transports = features
-        .transports
-        .iter()
-        .map(|transport| usable(transport.name.to_string(), transport.usable, &transport.why));
-    let flags = features.flags.iter().map(|flag: &FeatureFlag| {
-        let offered = if flag.offered { "yes" } else { "no" };
-        let since = or_dash(flag.since.as_ref());
+    let rows = features.table.iter().map(|row| {
+        let here = if row.usable { "yes" } else { "no" };
+        let used_for = row.used_for.as_deref().unwrap_or("nothing");
         [
-            flag.bit.to_string(),
-            flag.name.clone(),
-            since,
-            offered.to_owned(),
+            word(&row.kind),
+            row.name.clone(),
+            or_dash(row.since.as_ref()),
+            here.to_owned(),
+            used_for.to_owned(),
         ]
     });
-    format!(
-        "kernel {}, ublk features {:#x}\n\n{}\n\n{}\n\n{}",
+    let unknown = features.flags.iter().filter(|flag| flag.name == "unknown");
+    let unknown: Vec<String> = unknown.map(|flag| flag.bit.to_string()).collect();
+    let mut text = format!(
+        "kernel {}, ublk features {:#x}\n\n{}",
         features.kernel,
         features.mask,
-        table(&["data path", "usable", ""], &[], paths),
-        table(&["transport", "usable", ""], &[], transports),
-        table(&["bit", "flag", "since", "offered"], &["bit"], flags),
-    )
+        table(
+            &["kind", "name", "since", "here", "bvecd uses it for"],
+            &[],
+            rows
+        ),
+    );
+    if !unknown.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "\n\nbits that bvecd does not know: {}",
+            unknown.join(" ")
+        );
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use api::{DataPath, DataPathSupport, SCHEMA, Transport, TransportSupport};
+    use api::{FeatureFlag, FeatureKind, FeatureRow, SCHEMA};
 
     use super::*;
 
+    fn row(
+        kind: FeatureKind,
+        name: &str,
+        since: Option<&str>,
+        usable: bool,
+        used_for: Option<&str>,
+    ) -> FeatureRow {
+        FeatureRow {
+            kind,
+            name: name.to_owned(),
+            since: since.map(str::to_owned),
+            usable,
+            used_for: used_for.map(str::to_owned),
+        }
+    }
+
     #[test]
-    fn what_is_missing_says_why() {
+    fn what_is_missing_says_since_when_kernels_have_it() {
         let features = Features {
             schema: SCHEMA,
             kernel: "6.12.1".to_owned(),
@@ -82,23 +105,31 @@ mod tests {
                     offered: true,
                 },
             ],
-            data_paths: vec![
-                DataPathSupport {
-                    name: DataPath::Copy,
-                    usable: true,
-                    why: None,
-                },
-                DataPathSupport {
-                    name: DataPath::AutoZeroCopy,
-                    usable: false,
-                    why: Some("the kernel lacks UBLK_F_AUTO_BUF_REG (6.16)".to_owned()),
-                },
+            data_paths: Vec::new(),
+            transports: Vec::new(),
+            table: vec![
+                row(
+                    FeatureKind::DataPath,
+                    "copy",
+                    None,
+                    true,
+                    Some("the driver copies"),
+                ),
+                row(
+                    FeatureKind::DataPath,
+                    "auto-zero-copy",
+                    Some("6.16"),
+                    false,
+                    Some("speed"),
+                ),
+                row(
+                    FeatureKind::Flag,
+                    "NO_AUTO_PART_SCAN",
+                    Some("7.0"),
+                    false,
+                    None,
+                ),
             ],
-            transports: vec![TransportSupport {
-                name: Transport::PerIo,
-                usable: true,
-                why: None,
-            }],
         };
         insta::assert_snapshot!(text(&features));
     }

@@ -159,6 +159,7 @@ mod tests {
             mask: 0,
             flags: Vec::new(),
             data_paths: DataPath::ALL.map(support).to_vec(),
+            table: Vec::new(),
             transports: Vec::new(),
         }
     }

@@ -1,5 +1,7 @@
 //! `/v1/features`
 
+mod table;
+
 use api::{
     DataPath, DataPathSupport, FeatureFlag, Features, Problem, SCHEMA, Transport, TransportSupport,
 };
@@ -18,19 +20,22 @@ pub(super) async fn show() -> Reply<Features> {
         .await
         .map_err(|error| super::reply::malformed(error.to_string()))?
         .map_err(DeviceError::from)?;
+    let data_paths: Vec<_> = DataPath::ALL
+        .into_iter()
+        .map(|path| data_path(path, offered))
+        .collect();
+    let transports: Vec<_> = Transport::ALL
+        .into_iter()
+        .map(|kind| transport(kind, offered))
+        .collect();
     Ok(Json(Features {
+        table: table::rows(offered, &data_paths, &transports),
         schema: SCHEMA,
         kernel: kernel_release(),
         mask: offered.bits(),
         flags: flags(offered),
-        data_paths: DataPath::ALL
-            .into_iter()
-            .map(|path| data_path(path, offered))
-            .collect(),
-        transports: Transport::ALL
-            .into_iter()
-            .map(|name| transport(name, offered))
-            .collect(),
+        data_paths,
+        transports,
     }))
 }
 
@@ -61,7 +66,8 @@ fn flags(offered: ublk::Features) -> Vec<FeatureFlag> {
     flags
 }
 
-fn data_path(name: DataPath, offered: ublk::Features) -> DataPathSupport {
+/// What a data path needs.
+fn path_needs(name: DataPath) -> ublk::Features {
     let kind = match name {
         DataPath::Copy | DataPath::Auto => DataPathKind::Copy,
         DataPath::UserCopy => DataPathKind::UserCopy,
@@ -69,7 +75,11 @@ fn data_path(name: DataPath, offered: ublk::Features) -> DataPathSupport {
         DataPath::AutoZeroCopy => DataPathKind::AutoZeroCopy,
         DataPath::SharedMemory => DataPathKind::SharedMemory,
     };
-    let lacks = offered.require(kind.features()).err();
+    kind.features()
+}
+
+fn data_path(name: DataPath, offered: ublk::Features) -> DataPathSupport {
+    let lacks = offered.require(path_needs(name)).err();
     let why = lacks.map(|error| error.to_string());
     DataPathSupport {
         name,
@@ -78,12 +88,16 @@ fn data_path(name: DataPath, offered: ublk::Features) -> DataPathSupport {
     }
 }
 
-fn transport(name: Transport, offered: ublk::Features) -> TransportSupport {
+fn transport_needs(name: Transport) -> ublk::Features {
     let kind = match name {
         Transport::PerIo => TransportKind::PerIo,
         Transport::Batch => TransportKind::Batch,
     };
-    let why = offered.require(kind.features()).err();
+    kind.features()
+}
+
+fn transport(name: Transport, offered: ublk::Features) -> TransportSupport {
+    let why = offered.require(transport_needs(name)).err();
     TransportSupport {
         name,
         usable: why.is_none(),
