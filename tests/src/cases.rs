@@ -13,6 +13,7 @@ mod holds;
 mod integrity;
 mod lifecycle;
 mod limits;
+mod operations;
 mod queues;
 mod safety;
 mod schemas;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
         deferral::CASES,
         limits::CASES,
         durability::CASES,
+        operations::CASES,
         queues::CASES,
         faults::CASES,
         geometry::CASES,

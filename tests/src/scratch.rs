@@ -1,6 +1,7 @@
 //! Things to put under a device, gone when the test ends: disks of null_blk, mounted file systems.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::daemon::shell;
@@ -63,10 +64,37 @@ impl Mounted {
 
     /// A fresh ext4 on one of brd's disks, of 16 MiB; none if the kernel has no brd.
     pub(crate) fn ext4() -> Option<Self> {
-        Path::new(RAM_DISK).exists().then(|| {
-            shell(&format!("mke2fs -F {RAM_DISK} 2>&1"));
-            Self::new(&format!("mount -t ext4 {RAM_DISK}"))
-        })
+        Self::ext(true)
+    }
+
+    /// As [`Mounted::ext4`], but as ext2 makes files: such a file has no extents, and can be punched, but
+    /// neither zeroed in place nor allocated ahead.
+    pub(crate) fn ext4_without_extents() -> Option<Self> {
+        Self::ext(false)
+    }
+
+    fn ext(extents: bool) -> Option<Self> {
+        /// `s_feature_incompat` of the superblock, and its bit for extents (fs/ext4/ext4.h).
+        const INCOMPATIBLE: u64 = 1024 + 0x60;
+        const EXTENTS: u8 = 0x40;
+        if !Path::new(RAM_DISK).exists() {
+            return None;
+        }
+        shell(&format!("mke2fs -F {RAM_DISK} 2>&1"));
+        if extents {
+            // The guest's mke2fs knows ext2 only.
+            let disk = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(RAM_DISK)
+                .unwrap();
+            let mut features = [0];
+            disk.read_exact_at(&mut features, INCOMPATIBLE).unwrap();
+            disk.write_all_at(&[features[0] | EXTENTS], INCOMPATIBLE)
+                .unwrap();
+            disk.sync_all().unwrap();
+        }
+        Some(Self::new(&format!("mount -t ext4 {RAM_DISK}")))
     }
 
     fn new(mount: &str) -> Self {

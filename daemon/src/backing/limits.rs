@@ -74,7 +74,10 @@ fn file_zeroing(file: &File, size_bytes: u64, mode: Mode) -> Zeroing {
         let _ = works(PUNCH);
         Some(Keep::Range(ZERO_RANGE))
     } else {
-        unmap.map(|_| Keep::PunchAndAllocate)
+        // Some punch holes and allocate nothing ahead, such as ext4 on an inode without extents.
+        let allocates = unmap.is_some() && works(libc::FALLOC_FL_KEEP_SIZE);
+        let _ = allocates && works(PUNCH);
+        allocates.then_some(Keep::PunchAndAllocate)
     };
     Zeroing { unmap, keep }
 }

@@ -82,6 +82,10 @@ pub(crate) fn advance(
         progress.retries += 1;
         return retry(request, *progress, zeroing);
     }
+    if let Some(mode) = other_way(request, *progress, zeroing, result) {
+        progress.phase = FALL_BACK;
+        return allocate(request, mode);
+    }
     if result < 0 {
         return Step::fail(result.saturating_neg());
     }
@@ -92,12 +96,34 @@ pub(crate) fn advance(
     }
 }
 
+/// Phases of write zeroes after the first: the blocks that were punched out are allocated again; what was
+/// done is made durable; a disk that cannot do the first is asked another way.
+const KEEP_BLOCKS: u8 = 1;
+const MAKE_DURABLE: u8 = 2;
+const FALL_BACK: u8 = 3;
+
+/// Zeroes that may be unmapped need not be, and what we discard reads as zeroes. A disk may lose the ability at run time: a loop device on a
+/// file system without ZERO_RANGE, such as tmpfs, gives up write zeroes as a whole when it is first asked
+/// for zeroes that stay allocated.
+fn other_way(request: &Request, progress: Progress, zeroing: Zeroing, result: i32) -> Option<i32> {
+    let first = matches!(request.op(), Op::WriteZeroes | Op::Discard) && progress.phase == 0;
+    let may_unmap = !request.flags().contains(RequestFlags::NOUNMAP);
+    match zeroing.keep {
+        Some(Keep::Range(mode)) if first && may_unmap && result == -libc::EOPNOTSUPP => Some(mode),
+        _ => None,
+    }
+}
+
 /// The operation that was under way, once more.
 fn retry(request: &Request, progress: Progress, zeroing: Zeroing) -> Step {
     match (request.op(), progress.phase) {
         (Op::Read | Op::Write, _) => transfer(request, progress),
-        (Op::WriteZeroes, 1) => allocate(request, libc::FALLOC_FL_KEEP_SIZE),
-        (Op::WriteZeroes, 2) => Step::Submit(BackingOp::Sync),
+        (Op::WriteZeroes, KEEP_BLOCKS) => allocate(request, libc::FALLOC_FL_KEEP_SIZE),
+        (Op::WriteZeroes, MAKE_DURABLE) => Step::Submit(BackingOp::Sync),
+        (Op::WriteZeroes | Op::Discard, FALL_BACK) => match zeroing.keep {
+            Some(Keep::Range(mode)) => allocate(request, mode),
+            _ => Step::fail(libc::EOPNOTSUPP),
+        },
         _ => start(request, zeroing),
     }
 }
@@ -141,14 +167,12 @@ fn zeroing_mode(request: &Request, zeroing: Zeroing) -> Option<i32> {
 
 fn after_zeroing(request: &Request, progress: &mut Progress, zeroing: Zeroing) -> Step {
     let keep_blocks = request.flags().contains(RequestFlags::NOUNMAP);
-    if progress.phase == 0 {
-        progress.phase = 1;
-        if keep_blocks && zeroing.keep == Some(Keep::PunchAndAllocate) {
-            return allocate(request, libc::FALLOC_FL_KEEP_SIZE);
-        }
+    if progress.phase == 0 && keep_blocks && zeroing.keep == Some(Keep::PunchAndAllocate) {
+        progress.phase = KEEP_BLOCKS;
+        return allocate(request, libc::FALLOC_FL_KEEP_SIZE);
     }
-    if progress.phase == 1 && is_fua(request) {
-        progress.phase = 2;
+    if progress.phase != MAKE_DURABLE && is_fua(request) {
+        progress.phase = MAKE_DURABLE;
         return Step::Submit(BackingOp::Sync);
     }
     Step::DONE
@@ -274,6 +298,22 @@ mod tests {
             steps,
             [fallocate(PUNCH), keep, keep, sync, sync, Step::DONE]
         );
+    }
+
+    #[test]
+    fn zeroes_that_may_be_unmapped_are_written_where_they_cannot_be() {
+        let results = [-libc::EOPNOTSUPP, -libc::EAGAIN, 0, 0];
+        let steps = walk(Op::WriteZeroes, RequestFlags::FUA, FILE, &results);
+        let range = fallocate(ZERO_RANGE);
+        let sync = Step::Submit(BackingOp::Sync);
+        assert_eq!(steps, [fallocate(PUNCH), range, range, sync, Step::DONE]);
+        let results = [-libc::EOPNOTSUPP, -libc::EOPNOTSUPP];
+        let steps = walk(Op::WriteZeroes, RequestFlags::empty(), FILE, &results);
+        assert_eq!(steps[2], Step::fail(libc::EOPNOTSUPP));
+        let discard = walk(Op::Discard, RequestFlags::empty(), FILE, &[results[0], 0]);
+        assert_eq!(discard, [fallocate(PUNCH), range, Step::DONE]);
+        let keep = walk(Op::WriteZeroes, RequestFlags::NOUNMAP, FILE, &results[..1]);
+        assert_eq!(keep[1], Step::fail(libc::EOPNOTSUPP));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use api::fault::Op;
-use api::{DataPath, Device, Event, EventKind, TargetConfig, call};
+use api::{DataPath, Device, DeviceConfig, Event, EventKind, TargetConfig, call};
 
 use crate::client_io::{Disk, errno};
 use crate::daemon::{Daemon, config, shell};
@@ -39,12 +39,14 @@ pub(crate) const CASES: &[Case] = &[
         "surroundings::a_backing_that_asks_again_for_ever",
         asks_again,
     ),
+    Case::new("surroundings::sixty_four_devices_in_one_daemon", many).within(240),
+    Case::new("surroundings::the_drivers_limit_is_named_to_root", limit),
     Case::new("surroundings::a_storm_of_errors_is_counted_whole", storm),
 ];
 
 const MIB: u64 = 1 << 20;
 
-fn on(file: PathBuf, path: DataPath) -> api::DeviceConfig {
+fn on(file: PathBuf, path: DataPath) -> DeviceConfig {
     let direct = false;
     config(TargetConfig::Loop { file, direct }, path)
 }
@@ -251,6 +253,52 @@ fn asks_again() -> Outcome {
     drop(disk);
     daemon.stop();
     Outcome::Passed
+}
+
+fn small() -> DeviceConfig {
+    let target = TargetConfig::Null { size_bytes: MIB };
+    DeviceConfig {
+        depth: 4,
+        ..config(target, DataPath::Copy)
+    }
+}
+
+/// As many as the driver allows ordinary users, and on older kernels everybody, unless told.
+fn many() -> Outcome {
+    let daemon = Daemon::start();
+    let devices: Vec<Device> = (0..64).map(|_| daemon.add(&small())).collect();
+    for device in devices.iter().rev() {
+        Disk::open(&device.path).write(0, &[1; 4096]);
+    }
+    let listed = daemon.ask(call::devices()).devices;
+    assert_eq!(listed.len(), 64);
+    // Stopping takes all of them away.
+    daemon.stop();
+    assert_eq!(crate::daemon::char_devices(), Vec::<String>::new());
+    Outcome::Passed
+}
+
+/// Until Linux 6.14 `ublks_max` counts the devices of root too.
+fn limit() -> Outcome {
+    let most = "/sys/module/ublk_drv/parameters/ublks_max";
+    let before = std::fs::read_to_string(most).unwrap();
+    let daemon = Daemon::start();
+    std::fs::write(most, "2").unwrap();
+    let added: Vec<_> = (0..3)
+        .map(|_| daemon.client.send(call::add_device(&small())))
+        .collect();
+    std::fs::write(most, before.trim()).unwrap();
+    let last = added.into_iter().next_back().unwrap();
+    let outcome = match last {
+        Ok(_) => Outcome::NotApplicable("a limit for root (kernel < 6.15 only)".to_owned()),
+        Err(error) => {
+            let message = error.to_string();
+            assert!(message.contains("allows, 2 (ublks_max)"), "{message}");
+            Outcome::Passed
+        }
+    };
+    daemon.stop();
+    outcome
 }
 
 fn storm() -> Outcome {
