@@ -14,6 +14,9 @@ use crate::device::{Device, DeviceDeleted, DeviceList};
 use crate::device_config::DeviceConfig;
 use crate::features::Features;
 use crate::hold::{HoldList, ReleaseRequest, Released};
+use crate::lifecycle::{
+    Adopted, DeviceChanged, HandedOver, QuiesceRequest, Reaped, ResizeRequest, StopRequest,
+};
 use crate::paths;
 use crate::rule::{Healed, RuleList, RuleStatus, RulesChanged};
 use crate::stats::DeviceStats;
@@ -96,6 +99,54 @@ pub fn device(id: u32) -> Call<Device> {
 #[must_use]
 pub fn delete_device(id: u32) -> Call<DeviceDeleted> {
     Call::delete(paths::of_device(paths::DEVICE, id))
+}
+
+/// Takes the block device away; the device stays.
+#[must_use]
+pub fn stop(id: u32, request: &StopRequest) -> Call<DeviceChanged> {
+    Call::post(paths::of_device(paths::STOP, id), Some(request))
+}
+
+/// Ends the queues; the block device stays and its requests wait.
+#[must_use]
+pub fn quiesce(id: u32, request: &QuiesceRequest) -> Call<DeviceChanged> {
+    Call::post(paths::of_device(paths::QUIESCE, id), Some(request))
+}
+
+/// Serves a quiesced or stopped device again.
+#[must_use]
+pub fn resume(id: u32) -> Call<DeviceChanged> {
+    Call::post::<()>(paths::of_device(paths::RESUME, id), None)
+}
+
+/// Changes the size of a device.
+#[must_use]
+pub fn resize(id: u32, request: &ResizeRequest) -> Call<DeviceChanged> {
+    Call::post(paths::of_device(paths::RESIZE, id), Some(request))
+}
+
+/// Takes over one device of a daemon that is gone.
+#[must_use]
+pub fn recover(id: u32) -> Call<DeviceChanged> {
+    Call::post::<()>(paths::of_device(paths::RECOVER, id), None)
+}
+
+/// Takes over every device of daemons that are gone.
+#[must_use]
+pub fn adopt() -> Call<Adopted> {
+    Call::post::<()>(paths::ADOPT, None)
+}
+
+/// Removes what daemons that are gone have left.
+#[must_use]
+pub fn reap() -> Call<Reaped> {
+    Call::post::<()>(paths::REAP, None)
+}
+
+/// Quiesces every device and ends the daemon, for the next one to adopt them.
+#[must_use]
+pub fn hand_over(request: &QuiesceRequest) -> Call<HandedOver> {
+    Call::post(paths::HAND_OVER, Some(request))
 }
 
 /// The rules of a device.

@@ -45,7 +45,7 @@ pub struct UnknownWord {
 }
 
 impl UnknownWord {
-    fn among<T: fmt::Display>(found: &str, choices: &[T]) -> Self {
+    pub(crate) fn among<T: fmt::Display>(found: &str, choices: &[T]) -> Self {
         let expected = choices
             .iter()
             .map(T::to_string)

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::data_path::{DataPath, Transport};
 use crate::geometry::Limits;
+use crate::recovery::Recovery;
 use crate::target::TargetConfig;
 
 /// A device of this daemon, as it really is.
@@ -41,6 +42,8 @@ pub struct Device {
     pub read_only: bool,
     /// What else the block layer was told of it.
     pub limits: Limits,
+    /// What becomes of it when its daemon is gone.
+    pub recovery: Recovery,
     /// Names of the driver's flags in force, without `UBLK_F_`.
     pub flags: Vec<String>,
     /// The generation of its rule set.
@@ -63,8 +66,13 @@ pub enum DeviceState {
     Starting,
     /// It serves requests.
     Live,
-    /// Requests wait until it is resumed.
+    /// Its queues are ending; requests that are with the backing are waited for.
+    Quiescing,
+    /// The block device is there and nobody serves it: requests wait, or fail with `fail-io`, until it is
+    /// resumed.
     Quiesced,
+    /// There is no block device until it is resumed.
+    Stopped,
     /// It is being taken away.
     Stopping,
     /// It failed and serves no more.

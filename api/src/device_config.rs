@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::data_path::{DataPath, Transport};
 use crate::geometry::{self, out_of};
 use crate::problem::Problem;
+use crate::recovery::Recovery;
 use crate::target::TargetConfig;
 
 /// Device numbers the driver has: `UBLK_MINORS` (drivers/block/ublk_drv.c), all minors of one major.
@@ -109,6 +110,9 @@ pub struct DeviceConfig {
     /// than after 30 s.
     #[serde(default)]
     pub unprivileged: bool,
+    /// What becomes of the device when its daemon is gone; `fail` if absent.
+    #[serde(default)]
+    pub recovery: Recovery,
     /// Rules in force from the first request on; none if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -155,6 +159,7 @@ impl DeviceConfig {
             max_discard_bytes: None,
             max_write_zeroes_bytes: None,
             unprivileged: false,
+            recovery: Recovery::default(),
             rules: Vec::new(),
             seed: 0,
         }

@@ -50,6 +50,16 @@ pub enum EventKind {
     DeviceAdded,
     /// A device is gone.
     DeviceDeleted,
+    /// A device's block device was taken away; the device is still there.
+    DeviceStopped,
+    /// A device's queues have ended, its block device is still there.
+    DeviceQuiesced,
+    /// A stopped or quiesced device is served again.
+    DeviceResumed,
+    /// A device of a daemon that is gone was taken over.
+    DeviceAdopted,
+    /// A device has another size.
+    DeviceResized,
     /// A queue ended before its device, which is then removed.
     QueueFailed,
     /// What backs a device failed a request: `result` is its negative errno, which the client may get as

@@ -30,8 +30,10 @@ mod event;
 mod features;
 mod geometry;
 mod hold;
+mod lifecycle;
 pub mod paths;
 mod problem;
+mod recovery;
 mod rule;
 mod schema;
 mod stats;
@@ -54,7 +56,12 @@ pub use features::{
 };
 pub use geometry::{Limits, MAX_IO_BYTES, MAX_RANGE_BYTES};
 pub use hold::{Hold, HoldList, ReleaseRequest, Released, Which};
+pub use lifecycle::{
+    Adopted, DeviceChanged, DeviceLeft, HandedOver, QuiesceRequest, Reaped, ResizeRequest,
+    StopRequest,
+};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
+pub use recovery::Recovery;
 pub use rule::{Healed, RuleList, RuleStatus, RulesChanged};
 pub use schema::SCHEMA;
 pub use stats::{DeviceStats, OpStats, QueueStats, SharedMemoryStats};

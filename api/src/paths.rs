@@ -9,6 +9,22 @@ pub const FEATURES: &str = "/v1/features";
 pub const DEVICES: &str = "/v1/devices";
 /// GET: [`crate::Device`]. DELETE: [`crate::DeviceDeleted`].
 pub const DEVICE: &str = "/v1/devices/{id}";
+/// POST a [`crate::StopRequest`]: [`crate::DeviceChanged`].
+pub const STOP: &str = "/v1/devices/{id}/stop";
+/// POST a [`crate::QuiesceRequest`]: [`crate::DeviceChanged`].
+pub const QUIESCE: &str = "/v1/devices/{id}/quiesce";
+/// POST: [`crate::DeviceChanged`].
+pub const RESUME: &str = "/v1/devices/{id}/resume";
+/// POST a [`crate::ResizeRequest`]: [`crate::DeviceChanged`].
+pub const RESIZE: &str = "/v1/devices/{id}/resize";
+/// POST: [`crate::DeviceChanged`], a device of a daemon that is gone.
+pub const RECOVER: &str = "/v1/devices/{id}/recover";
+/// POST: [`crate::Adopted`], every device of daemons that are gone.
+pub const ADOPT: &str = "/v1/adopt";
+/// POST: [`crate::Reaped`].
+pub const REAP: &str = "/v1/reap";
+/// POST a [`crate::QuiesceRequest`]: [`crate::HandedOver`], and the daemon ends.
+pub const HAND_OVER: &str = "/v1/hand-over";
 /// GET: [`crate::RuleList`]. POST a [`fault::Rule`], DELETE all: [`crate::RulesChanged`].
 pub const RULES: &str = "/v1/devices/{id}/rules";
 /// GET: [`crate::RuleStatus`]. DELETE: [`crate::RulesChanged`].

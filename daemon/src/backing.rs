@@ -2,6 +2,7 @@
 //! before anything is told to the kernel's driver.
 
 mod claim;
+mod grow;
 mod limits;
 
 use std::fs::{File, OpenOptions};
@@ -14,6 +15,9 @@ use std::sync::Arc;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::target::Zeroing;
+
+pub(crate) use claim::mounted_at;
+pub use grow::{GrowError, Grown};
 
 /// Why a backing was refused. Each message names the file, the reason and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +100,8 @@ pub struct Backing {
     pub zeroing: Zeroing,
     /// Whether it is a file of tmpfs or ramfs, used through the page cache that it consists of.
     pub in_memory: bool,
+    /// Whether it is open for reading only.
+    pub read_only: bool,
     /// Keeps other servers away; released with the backing.
     _claim: Flock<File>,
 }
@@ -140,6 +146,7 @@ impl Backing {
             volatile_cache: limits.volatile_cache,
             zeroing: limits.zeroing,
             in_memory: limits.in_memory,
+            read_only: mode.read_only,
             _claim: claimed,
         })
     }

@@ -15,19 +15,25 @@ const DEFAULT_LOG: &str = "info";
 /// Serves block devices through ublk, and does to their requests what the rules say.
 ///
 /// Runs in the foreground, until SIGTERM or SIGINT; then it lets go every held request and removes every
-/// device. Needs root and a kernel with ublk (6.4 or later; `modprobe ublk_drv`).
+/// device. `bvecctl dev hand-over` ends it and leaves its devices to the next one. Needs root and a kernel with ublk (6.4 or later; `modprobe ublk_drv`).
 #[derive(Debug, Parser)]
 #[command(
     name = "bvecd",
     version,
-    after_help = "Examples:\n  bvecd\n  bvecd --socket /tmp/b.sock --log daemon=debug\n\n\
+    after_help = "Examples:\n  bvecd\n  bvecd --socket /tmp/b.sock --log daemon=debug\n  bvecd --adopt\n\n\
         Then, elsewhere:\n  bvecctl dev add ram --size 256M"
 )]
 pub struct Flags {
     /// Socket of the API [default: /run/bvecd/bvecd.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// TOML file with `socket`, `mlock` and `log`; flags win over it
+    /// Directory of the devices' state files, for the daemon that comes next [default: the socket's]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Take over the devices that a daemon which is gone has left in the state directory
+    #[arg(long)]
+    adopt: bool,
+    /// TOML file with `socket`, `state`, `mlock` and `log`; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Keep all memory in RAM (mlockall), so that no queue waits for a page of its own
@@ -48,6 +54,7 @@ struct FileConfig {
     socket: Option<PathBuf>,
     #[serde(default)]
     mlock: bool,
+    state: Option<PathBuf>,
     log: Option<String>,
 }
 
@@ -58,6 +65,10 @@ pub struct Config {
     pub socket: PathBuf,
     /// Whether all memory is to stay in RAM.
     pub mlock: bool,
+    /// Directory of the state files.
+    pub state: PathBuf,
+    /// Whether to take over what a daemon that is gone has left.
+    pub adopt: bool,
     /// What to log.
     pub log: String,
 }
@@ -72,14 +83,24 @@ impl Flags {
             Some(path) => read(path)?,
             None => FileConfig::default(),
         };
+        let socket = self.socket.or(file.socket);
+        let socket = socket.unwrap_or_else(|| DEFAULT_SOCKET.into());
+        let state = self.state.or(file.state);
         Ok(Config {
-            socket: self
-                .socket
-                .or(file.socket)
-                .unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            state: state.unwrap_or_else(|| directory_of(&socket)),
+            adopt: self.adopt,
             mlock: self.mlock || file.mlock,
+            socket,
             log: self.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.into()),
         })
+    }
+}
+
+/// Two daemons have two sockets; so their devices do not mix.
+fn directory_of(socket: &Path) -> PathBuf {
+    match socket.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => ".".into(),
     }
 }
 
@@ -106,6 +127,8 @@ mod tests {
             Config {
                 socket: "/b".into(),
                 mlock: true,
+                state: "/".into(),
+                adopt: false,
                 log: "debug".into()
             }
         );

@@ -1,70 +1,34 @@
-//! One device, from ADD to DEL.
+//! One device, from ADD to DEL: what it is made of. What is done to it is in the files below.
 
 mod buffers;
+mod error;
 mod geometry;
+mod life;
+mod make;
 mod plan;
+mod resize;
+mod rules;
 mod threads;
 mod unprivileged;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::{DeviceConfig, EventKind};
-use arc_swap::ArcSwap;
-use fault::{Geometry, RuleSet};
-use tokio::sync::{mpsc, oneshot};
-use ublk::{DataPathKind, DeviceInfo, Features, control};
+use api::{DataPath, DeviceConfig, DeviceState, EventKind, TargetConfig};
+use fault::Geometry;
+use tokio::sync::mpsc;
+use ublk::{DataPathKind, DeviceInfo};
 
-use crate::backing::BackingError;
-use crate::clock::now_ns;
 use crate::events::{Event, EventLog};
-use crate::holds::Holds;
-use crate::mailbox::{Command, LetGo, Outcome, Which};
-use crate::shared::{DeviceShared, Published, QueueShared};
-pub use buffers::BufferChange;
-use plan::Plan;
-use threads::Threads;
+use crate::shared::{DeviceShared, QueueShared};
+use crate::state::{Record, StateDir};
 
-/// Why a device could not be made, changed or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
-    /// Its backing was refused.
-    #[error(transparent)]
-    Backing(#[from] BackingError),
-    /// The driver or the system refused something.
-    #[error(transparent)]
-    Ublk(#[from] ublk::Error),
-    /// A rule was refused.
-    #[error(transparent)]
-    Rule(#[from] fault::RuleError),
-    /// The configuration asks for what this server cannot do.
-    #[error("{field}: {reason}")]
-    Config {
-        /// Where in the body.
-        field: &'static str,
-        /// What is wrong, and what would be right.
-        reason: String,
-    },
-    /// The configuration asks for what no kernel or not this release can do.
-    #[error("{field}: {reason}")]
-    Unsupported {
-        /// Where in the body.
-        field: &'static str,
-        /// What there is instead.
-        reason: String,
-    },
-    /// The daemon is on its way out.
-    #[error("the daemon is stopping and makes no more devices")]
-    Stopping,
-    /// The system is out of something.
-    #[error("{what}: {source}")]
-    System {
-        /// What was attempted.
-        what: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-}
+pub use buffers::BufferChange;
+
+pub use error::DeviceError;
+use life::Life;
+pub use life::Quiesced;
 
 /// A queue that ended with an error, so that its device must go.
 #[derive(Debug)]
@@ -86,7 +50,18 @@ pub struct Change {
     pub released: u64,
 }
 
-/// A device that is being served.
+/// What every device of a daemon is made with.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The daemon's events.
+    pub events: Arc<EventLog>,
+    /// Where a queue tells that it failed.
+    pub failures: mpsc::UnboundedSender<Failure>,
+    /// Where devices are put on file, if they are.
+    pub state: Option<Arc<StateDir>>,
+}
+
+/// A device of this daemon.
 #[derive(Debug)]
 pub struct Device {
     /// What the client asked for.
@@ -95,8 +70,6 @@ pub struct Device {
     pub info: DeviceInfo,
     /// The data path in use.
     pub data_path: DataPathKind,
-    /// The size in bytes.
-    pub size_bytes: u64,
     /// The logical block in bytes.
     pub logical_block_bytes: u32,
     /// The physical block in bytes.
@@ -109,81 +82,60 @@ pub struct Device {
     pub queues: Vec<Arc<QueueShared>>,
     /// When it was added, on `CLOCK_MONOTONIC`.
     pub added_ns: u64,
+    size_bytes: AtomicU64,
     closing: AtomicBool,
-    /// Held while it is being removed, so that it is removed once.
-    removed: Mutex<bool>,
-    threads: Mutex<Option<Threads>>,
+    /// What it is doing, as clients are told.
+    state: Mutex<DeviceState>,
+    /// Held while it changes, so that one thing is done to it at a time.
+    life: Mutex<Life>,
     rule_change: tokio::sync::Mutex<()>,
+    /// Whether it is to be on file; held while the file is written.
+    on_file: Mutex<bool>,
+    /// The file that holds its memory, if that outlives the daemon.
+    memory: Option<PathBuf>,
+    surroundings: Surroundings,
 }
 
 impl Device {
-    /// Makes the device and serves it. Blocks until the block device is there.
-    ///
-    /// # Errors
-    /// [`DeviceError`]; whatever was made on the way is gone again.
-    pub fn add(
-        config: DeviceConfig,
-        offered: Features,
-        events: Arc<EventLog>,
-        failures: mpsc::UnboundedSender<Failure>,
-    ) -> Result<Self, DeviceError> {
-        let plan = Plan::make(&config, offered)?;
-        let geometry = Geometry {
-            sectors: plan.params.device_sectors,
-        };
-        let first = RuleSet::compile(1, config.seed, config.rules.clone(), None, geometry)?;
-        let info = control::add(plan.add)?;
-        let added = Added(info.id);
-        control::set_params(info.id, &plan.params)?;
-        let shared = Arc::new(DeviceShared {
-            id: info.id,
-            // The kernel's own probing at START must not meet the rules.
-            rules: Arc::new(ArcSwap::from_pointee(Published::new(RuleSet::empty()))),
-            holds: Holds::new(usize::from(info.queues) * usize::from(info.depth)),
-            events,
-            buffers: Arc::default(),
-        });
-        let queues = threads::shared_queues(info.queues)?;
-        let threads = Threads::spawn(&plan, info, &shared, &queues, failures)?;
-        let node = format!("/dev/ublkb{}", info.id);
-        if let Err(error) = control::start(info.id).and_then(|()| control::wait_for_node(&node)) {
-            // Best effort: it may not have started.
-            let _ = control::stop(info.id);
-            threads.quit(&queues);
-            return Err(error.into());
-        }
-        added.keep();
-        shared.rules.store(Arc::new(Published::new(first)));
-        for queue in &queues {
-            // Nobody waits for the answer: no client knows of the device yet.
-            queue.mailbox.send(Command::Refresh(oneshot::channel().0));
-        }
-        shared.events.push(Event {
-            device: Some(info.id),
-            ..Event::of(EventKind::DeviceAdded)
-        });
-        Ok(Self {
-            data_path: plan.data_path,
-            size_bytes: plan.params.device_sectors << 9,
-            logical_block_bytes: plan.params.logical_block.bytes(),
-            physical_block_bytes: plan.params.physical_block.bytes(),
-            limits: geometry::limits(&plan.params),
-            config,
-            info,
-            shared,
-            queues,
-            added_ns: now_ns(),
-            closing: AtomicBool::new(false),
-            removed: Mutex::new(false),
-            threads: Mutex::new(Some(threads)),
-            rule_change: tokio::sync::Mutex::new(()),
-        })
-    }
-
     /// The number N of `/dev/ublkbN`.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.info.id
+    }
+
+    /// The path of its block device.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/dev/ublkb{}", self.id())
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What backs it, with the size that it has now.
+    #[must_use]
+    pub fn target(&self) -> TargetConfig {
+        let size_bytes = self.size_bytes();
+        match self.config.target.clone() {
+            TargetConfig::Ram { .. } => TargetConfig::Ram { size_bytes },
+            TargetConfig::Null { .. } => TargetConfig::Null { size_bytes },
+            file @ TargetConfig::Loop { .. } => file,
+        }
+    }
+
+    /// The data path in use, as clients are told.
+    #[must_use]
+    pub fn data_path(&self) -> DataPath {
+        match self.data_path {
+            DataPathKind::Copy => DataPath::Copy,
+            DataPathKind::UserCopy => DataPath::UserCopy,
+            DataPathKind::ZeroCopy => DataPath::ZeroCopy,
+            DataPathKind::AutoZeroCopy => DataPath::AutoZeroCopy,
+            DataPathKind::SharedMemory => DataPath::SharedMemory,
+        }
     }
 
     /// Takes no more rules: the device is about to go, and a hold would keep it.
@@ -197,79 +149,91 @@ impl Device {
         self.closing.load(Ordering::Relaxed)
     }
 
+    /// What it is doing.
+    #[must_use]
+    pub fn state(&self) -> DeviceState {
+        // While something is done to it its queues may end.
+        let failed = || self.life.try_lock().is_ok_and(|life| life.any_failed());
+        match self.shown_state() {
+            DeviceState::Live if failed() => DeviceState::Dead,
+            DeviceState::Live if self.is_closing() => DeviceState::Stopping,
+            other => other,
+        }
+    }
+
+    fn shown_state(&self) -> DeviceState {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_state(&self, state: DeviceState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        // It is whole after every statement, so a panic elsewhere does not spoil it.
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The geometry that rules are checked against.
     #[must_use]
     pub fn geometry(&self) -> Geometry {
-        Geometry {
-            sectors: self.size_bytes >> 9,
-        }
+        geometry_of(self.size_bytes())
     }
 
-    /// Publishes the rules that `change` makes of the present ones, and waits until every queue
-    /// decides by them.
-    ///
-    /// # Errors
-    /// `change`'s own, or a rule that was refused; then nothing has changed.
-    pub async fn change_rules<E: From<fault::RuleError>>(
-        &self,
-        change: impl FnOnce(Vec<fault::Rule>) -> Result<Vec<fault::Rule>, E>,
-    ) -> Result<Change, E> {
-        let _one_at_a_time = self.rule_change.lock().await;
-        let current = self.shared.rules.load_full();
-        let rules = change(current.set.rules().cloned().collect())?;
-        let generation = current.set.generation() + 1;
-        let seed = self.config.seed;
-        let next = RuleSet::compile(generation, seed, rules, Some(&current.set), self.geometry())?;
-        let rules = next.len();
-        self.shared.rules.store(Arc::new(Published::new(next)));
-        let mut released = 0;
-        for answer in self.ask(Command::Refresh) {
-            // A queue that has ended decides nothing.
-            released += answer.await.unwrap_or_default();
-        }
-        self.report(EventKind::RulesChanged, Some(generation));
-        Ok(Change {
-            generation,
-            rules,
-            released,
-        })
-    }
-
-    /// Lets parked requests go.
-    pub async fn release(&self, which: Which, outcome: Outcome) -> LetGo {
-        let asked = self.ask(|answer| Command::Release {
-            which: which.clone(),
-            outcome,
-            answer,
-        });
-        let mut all = LetGo::default();
-        for answer in asked {
-            let one = answer.await.unwrap_or_default();
-            all.count += one.count;
-            all.holds.extend(one.holds);
-        }
-        all.holds.sort_unstable();
-        all
-    }
-
-    /// Removes every rule and lets everything go. Returns how many requests that were.
-    ///
-    /// # Errors
-    /// None: an empty rule set is always accepted.
-    pub async fn heal(&self) -> Result<u64, DeviceError> {
-        let change = self
-            .change_rules(|_| Ok::<_, DeviceError>(Vec::new()))
-            .await?;
-        let released = self.release(Which::Everything, Outcome::GoOn).await.count;
-        self.report(EventKind::Healed, Some(change.generation));
-        Ok(change.released + released)
-    }
-
-    /// Whether a queue ended although the device has not been removed.
+    /// How many requests it has taken and not answered.
     #[must_use]
-    pub fn is_failed(&self) -> bool {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.as_ref().is_some_and(Threads::any_failed)
+    pub fn in_flight(&self) -> u64 {
+        let stats = self.queues.iter().map(|queue| &queue.stats);
+        stats
+            .map(|s| s.arrived.get().saturating_sub(s.committed.get()))
+            .sum()
+    }
+
+    /// The device as it goes on file.
+    fn record(&self) -> Record {
+        let rules = self.shared.rules.load();
+        let config = DeviceConfig {
+            id: Some(self.id()),
+            target: self.target(),
+            data_path: self.data_path(),
+            queues: self.info.queues,
+            depth: self.info.depth,
+            logical_block_bytes: Some(self.logical_block_bytes),
+            physical_block_bytes: Some(self.physical_block_bytes),
+            rules: rules.set.rules().cloned().collect(),
+            ..self.config.clone()
+        };
+        Record::new(config, self.size_bytes(), rules.set.generation())
+    }
+
+    /// Puts the device on file as it is now. A failure is told and does not undo what has changed: the file
+    /// is then older than the device, and whole.
+    fn remember(&self) {
+        if let Err(error) = self.write_record(self.record()) {
+            tracing::error!(device = self.id(), %error, "another daemon would find it as it was before");
+        }
+    }
+
+    fn write_record(&self, record: Record) -> Result<(), DeviceError> {
+        let Some(state) = &self.surroundings.state else {
+            return Ok(());
+        };
+        let on_file = self.on_file.lock().unwrap_or_else(PoisonError::into_inner);
+        if *on_file {
+            let memory = self.memory.clone();
+            state.write(self.id(), &Record { memory, ..record })?;
+        }
+        Ok(())
+    }
+
+    /// Takes the device off file, for good.
+    fn forget(&self) -> Result<(), DeviceError> {
+        let mut on_file = self.on_file.lock().unwrap_or_else(PoisonError::into_inner);
+        *on_file = false;
+        match &self.surroundings.state {
+            Some(state) => Ok(state.remove(self.id())?),
+            None => Ok(()),
+        }
     }
 
     fn report(&self, kind: EventKind, generation: Option<u64>) {
@@ -280,65 +244,10 @@ impl Device {
         };
         self.shared.events.push(event);
     }
-
-    fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<oneshot::Receiver<T>> {
-        let send = |queue: &Arc<QueueShared>| {
-            let (sender, receiver) = oneshot::channel();
-            queue.mailbox.send(command(sender));
-            receiver
-        };
-        self.queues.iter().map(send).collect()
-    }
-
-    /// Removes the device. What is parked must have been let go by [`Device::heal`]; blocks until the
-    /// last request has been answered. A second caller waits for the first; after an error it can be
-    /// tried again.
-    ///
-    /// # Errors
-    /// The driver's.
-    pub fn delete(&self) -> Result<(), DeviceError> {
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        if *removed {
-            return Ok(());
-        }
-        let id = self.id();
-        gone_is_fine(control::stop(id))?;
-        let threads = self
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(threads) = threads {
-            threads.join();
-        }
-        gone_is_fine(control::delete(id))?;
-        *removed = true;
-        self.report(EventKind::DeviceDeleted, None);
-        Ok(())
-    }
 }
 
-/// Removing what is gone already is no error.
-fn gone_is_fine(result: Result<(), ublk::Error>) -> Result<(), ublk::Error> {
-    match result {
-        Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
-        other => other,
-    }
-}
-
-/// A device that was added and not yet started: deleted again if the way to START ends early.
-struct Added(u32);
-
-impl Added {
-    fn keep(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Added {
-    fn drop(&mut self) {
-        if let Err(error) = control::delete(self.0) {
-            tracing::error!(device = self.0, %error, "a half-made device stays behind");
-        }
+fn geometry_of(size_bytes: u64) -> Geometry {
+    Geometry {
+        sectors: size_bytes >> 9,
     }
 }

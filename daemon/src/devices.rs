@@ -1,18 +1,26 @@
 //! All devices of this daemon.
 
+mod takeover;
+mod verbs;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api::DeviceConfig;
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::{RwLock, mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use ublk::{DeviceState, Features, control};
 
-use crate::device::{Device, DeviceError, Failure};
+use crate::device::{Device, DeviceError, Failure, Surroundings};
 use crate::events::EventLog;
+use crate::openers;
+use crate::state::{StateDir, is_alive};
+
+pub use takeover::Left;
+
+/// How often it is told what a device that is to go waits for.
+const STILL_THERE: Duration = Duration::from_secs(5);
 
 /// The devices by number, and what they are made with.
 #[derive(Debug)]
@@ -20,23 +28,37 @@ pub struct Devices {
     by_id: Mutex<BTreeMap<u32, Arc<Device>>>,
     /// Held, shared, while a device is being made; taken, exclusively and for good, at the end.
     open: Arc<RwLock<()>>,
-    /// The daemon's events.
-    pub events: Arc<EventLog>,
-    failures: mpsc::UnboundedSender<Failure>,
+    /// Becomes true when the daemon is to end and leave its devices behind.
+    pub leaving: watch::Sender<bool>,
+    /// Held while devices of another daemon are taken over or removed.
+    takeover: tokio::sync::Mutex<()>,
+    surroundings: Surroundings,
 }
 
 impl Devices {
-    /// No devices yet. The receiver tells of devices whose queues failed.
+    /// No devices yet. Those to come are put on file in `state`, if it is given. The receiver tells of
+    /// devices whose queues failed.
     #[must_use]
-    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Failure>) {
+    pub fn new(state: Option<StateDir>) -> (Arc<Self>, mpsc::UnboundedReceiver<Failure>) {
         let (failures, failed) = mpsc::unbounded_channel();
         let devices = Self {
             by_id: Mutex::default(),
             open: Arc::default(),
-            events: Arc::new(EventLog::new()),
-            failures,
+            leaving: watch::Sender::new(false),
+            takeover: tokio::sync::Mutex::default(),
+            surroundings: Surroundings {
+                events: Arc::new(EventLog::new()),
+                failures,
+                state: state.map(Arc::new),
+            },
         };
         (Arc::new(devices), failed)
+    }
+
+    /// The daemon's events.
+    #[must_use]
+    pub fn events(&self) -> &Arc<EventLog> {
+        &self.surroundings.events
     }
 
     /// Makes a device. It is made and listed even if the caller goes away meanwhile: a client that
@@ -50,8 +72,8 @@ impl Devices {
         };
         let devices = Arc::clone(self);
         detached(async move {
-            let (events, failures) = (Arc::clone(&devices.events), devices.failures.clone());
-            let made = move || Device::add(config, Features::probe()?, events, failures);
+            let surroundings = devices.surroundings.clone();
+            let made = move || Device::add(config, Features::probe()?, &surroundings);
             let device = Arc::new(blocking(made).await?);
             devices.lock().insert(device.id(), Arc::clone(&device));
             tracing::info!(device = device.id(), data_path = ?device.data_path, "added");
@@ -84,14 +106,24 @@ impl Devices {
             let id = device.id();
             device.close();
             let released = device.heal().await?;
-            let in_flight = in_flight(&device);
+            let in_flight = device.in_flight();
             tracing::info!(
                 device = id,
                 in_flight,
                 "removing, once its requests are answered"
             );
             let subject = Arc::clone(&device);
-            blocking(move || subject.delete()).await?;
+            blocking(move || {
+                let opened = openers::told(id);
+                if !opened.is_empty() {
+                    tracing::warn!(
+                        device = id,
+                        "open{opened}; its number is free once it is closed there"
+                    );
+                }
+                subject.delete()
+            })
+            .await?;
             let mut by_id = devices.lock();
             // The number may belong to a later device by now.
             if by_id
@@ -107,12 +139,15 @@ impl Devices {
         .await
     }
 
-    /// Removes what a dead server left behind under this number. Returns false if there is nothing, or if
-    /// its server is alive.
+    /// Removes what a dead server left behind under this number: any device that is on file here, of others
+    /// only one without a block device. Returns false if there is nothing, or if its server is alive.
     ///
     /// # Errors
     /// The driver's.
     pub async fn delete_leftover(&self, id: u32) -> Result<bool, DeviceError> {
+        if self.left_behind().contains(&id) {
+            return self.reap_one(id).await.map(|()| true);
+        }
         blocking(move || {
             let Some(info) = control::info(id)? else {
                 return Ok(false);
@@ -149,7 +184,7 @@ impl Devices {
         let mut failed = 0;
         for device in devices {
             let id = device.id();
-            if let Err(error) = self.delete(device).await {
+            if let Err(error) = told_if_slow(&device, self.delete(Arc::clone(&device))).await {
                 tracing::error!(device = id, %error, "could not be removed");
                 failed += 1;
             }
@@ -163,22 +198,32 @@ impl Devices {
     }
 }
 
-/// Whether a process is there. The driver names -1 once a device's server has gone.
-fn is_alive(pid: i32) -> bool {
-    // Signal 0 only asks (kill(2)).
-    pid > 0 && !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH))
+/// Does something to a device, and tells what it waits for if that takes long.
+async fn told_if_slow<T>(device: &Device, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            () = tokio::time::sleep(STILL_THERE) => {
+                tracing::warn!(device = device.id(), waits_for = waits_for(device), "is still there");
+            }
+        }
+    }
 }
 
-fn in_flight(device: &Device) -> u64 {
-    let queues = device.queues.iter();
-    queues
-        .map(|q| {
-            q.stats
-                .arrived
-                .get()
-                .saturating_sub(q.stats.committed.get())
-        })
-        .sum()
+/// What keeps a device from going.
+fn waits_for(device: &Device) -> String {
+    let opened = openers::told(device.id());
+    match (device.in_flight(), &device.config.target) {
+        (0, _) => format!("the kernel; the block device is open{opened}"),
+        (count, api::TargetConfig::Loop { file, .. }) => {
+            format!(
+                "{count} requests that {} has not answered, sent{opened}",
+                file.display()
+            )
+        }
+        (count, _) => format!("{count} requests, sent{opened}"),
+    }
 }
 
 /// Runs work to its end, whether or not the caller still waits.

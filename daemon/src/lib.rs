@@ -7,10 +7,13 @@
 //! | [`queue`] | the loop: request, verdict, target, commit |
 //! | [`target`] | what backs a device: `loop`, `ram`, `null` |
 //! | [`backing`], [`backing_errors`] | the file behind a `loop` device, opened and checked; its errors |
+//! | [`kept_memory`] | memory that outlives the daemon |
 //! | [`parked`], [`holds`] | requests that are not to be committed yet |
 //! | [`mailbox`] | how the server reaches a queue |
 //! | [`shared`], [`stats`], [`events`] | what queues and server share |
 //! | [`device`], [`devices`] | a device's life, and all devices |
+//! | [`state`] | what is on file about the devices, for the next daemon |
+//! | [`openers`] | who has a block device open |
 //! | [`server`], [`service`] | the API on a Unix socket, signals, shutdown |
 //! | [`owner`] | whose an unprivileged device is, for udev |
 //! | [`process`] | files, locked memory, a mount namespace |
@@ -23,8 +26,10 @@ pub mod device;
 pub mod devices;
 pub mod events;
 pub mod holds;
+pub mod kept_memory;
 pub mod logging;
 pub mod mailbox;
+pub mod openers;
 pub mod owner;
 pub mod parked;
 pub mod process;
@@ -33,5 +38,6 @@ pub mod server;
 pub mod service;
 pub mod shared;
 mod socket;
+pub mod state;
 pub mod stats;
 pub mod target;

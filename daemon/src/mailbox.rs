@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 
+use crate::target::Target;
+
 /// Which parked requests are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
@@ -47,6 +49,18 @@ pub enum Command {
     /// End at once, without waiting for the driver: another queue of the device has failed, and only
     /// closing the character device makes the driver fail what was under way.
     Quit,
+    /// Leave rules out from now on, and let go everything that is parked; or heed them again. Answers with
+    /// how many requests were let go.
+    Pass {
+        /// Whether rules are left out.
+        on: bool,
+        /// Where the answer goes.
+        answer: oneshot::Sender<u64>,
+    },
+    /// End once no request is under way. The driver must have been told to send no more.
+    Leave,
+    /// Serve by this target from now on; what it reaches must hold what the one before reached.
+    Retarget(Target, oneshot::Sender<()>),
     /// Let parked requests go. Answers with which.
     Release {
         /// Which.
@@ -106,6 +120,12 @@ impl Mailbox {
         commands.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Takes commands again, for a queue that is about to be served again.
+    pub fn reopen(&self) {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        *commands = Some(Vec::with_capacity(8));
+    }
+
     /// Takes no further commands; what is there unread is dropped.
     pub fn close(&self) {
         *self.commands.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -124,5 +144,8 @@ mod tests {
         mailbox.send(Command::Refresh(sender));
         assert!(receiver.try_recv().is_err());
         assert!(mailbox.take().is_empty());
+        mailbox.reopen();
+        mailbox.send(Command::Leave);
+        assert_eq!(mailbox.take().len(), 1);
     }
 }

@@ -49,7 +49,7 @@ fn run() -> Result<()> {
         .enable_all()
         .build()
         .context("start the server's runtime")?
-        .block_on(service::run(&config.socket))
+        .block_on(service::run(&config))
 }
 
 /// 4 where something needed is missing (interfaces: exit codes), else 1.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::Decision;
 use ublk::Request;
 
-use crate::mailbox::Which;
+use crate::mailbox::{Outcome, Which};
 
 /// What follows when a parked request's time has come, or when it is let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,18 @@ pub struct Wait {
     pub rule: Arc<str>,
     /// The generation of that rule.
     pub generation: u64,
+}
+
+impl Wait {
+    /// What follows if the request is let go early: a hold is over, a delay is not waited for, but the
+    /// failure that was to follow a delay still does.
+    pub(crate) fn let_go(&self, outcome: Outcome) -> Next {
+        match (outcome, self.next) {
+            (Outcome::Fail(status), _) => Next::Fail(status),
+            (Outcome::GoOn, Next::Fail(status)) if self.hold_id.is_none() => Next::Fail(status),
+            (Outcome::GoOn, _) => Next::Serve,
+        }
+    }
 }
 
 /// A queue's parked requests.

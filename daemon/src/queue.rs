@@ -2,6 +2,7 @@
 //! commits in one place. Start reading here.
 
 mod error;
+mod mail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use fault::{Terminal, Then};
 use ublk::{Answer, Completion, Request, Submitted};
 
 use crate::clock::now_ns;
-use crate::mailbox::{Command, LetGo, Outcome, Which};
+use crate::mailbox::Which;
 use crate::parked::{Next, Parked, Wait};
 use crate::shared::{DeviceShared, Mark, Published, QueueShared};
 use crate::target::{Progress, Step, Target};
@@ -32,6 +33,10 @@ pub struct QueueLoop {
     shared: Arc<QueueShared>,
     /// Set to end at once, without waiting for the driver.
     quit: bool,
+    /// Whether rules are left out: the device is about to stop or to be quiesced.
+    passing: bool,
+    /// Whether the queue ends as soon as no request is under way.
+    leaving: bool,
 }
 
 /// What is under way for one tag.
@@ -62,6 +67,8 @@ impl QueueLoop {
             device,
             shared,
             quit: false,
+            passing: false,
+            leaving: false,
         }
     }
 
@@ -76,7 +83,11 @@ impl QueueLoop {
 
     fn serve(&mut self) -> Result<(), QueueError> {
         while self.queue.is_open() && !self.quit {
-            let timeout = self.parked.next_due_ns().map(time_until);
+            let last_look = self.leaving && self.is_idle();
+            let timeout = match last_look {
+                true => Some(Duration::ZERO),
+                false => self.parked.next_due_ns().map(time_until),
+            };
             self.io(|queue| queue.wait(timeout))?;
             while let Some(completion) = self.queue.next_completion() {
                 match completion {
@@ -87,8 +98,16 @@ impl QueueLoop {
                 }
             }
             self.wake_due()?;
+            // What the driver dispatched before it was told to send no more has come by now.
+            if last_look && self.is_idle() && self.queue.is_settled() {
+                break;
+            }
         }
         Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.parked.is_empty() && self.slots.iter().all(|slot| slot.request.is_none())
     }
 
     /// Decides what becomes of a request that has arrived.
@@ -97,7 +116,7 @@ impl QueueLoop {
         self.shared.stats.arrived.add(1);
         self.target.arrived(&request);
         let published = self.rules.load();
-        if published.set.is_empty() {
+        if published.set.is_empty() || self.passing {
             return self.begin(request);
         }
         let published = Arc::clone(published);
@@ -274,53 +293,6 @@ impl QueueLoop {
         Ok(())
     }
 
-    fn read_mail(&mut self) -> Result<(), QueueError> {
-        // Armed before the mail is read, so that no command is left unseen.
-        self.io(ublk::Queue::arm_wake)?;
-        for command in self.shared.clone().mailbox.take() {
-            match command {
-                Command::Refresh(answer) => {
-                    let released = self.refresh_rules()?;
-                    // The asker may have gone away.
-                    let _ = answer.send(released);
-                }
-                Command::Quit => self.quit = true,
-                Command::Release {
-                    which,
-                    outcome,
-                    answer,
-                } => {
-                    let _ = answer.send(self.release(&which, outcome)?);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn refresh_rules(&mut self) -> Result<u64, QueueError> {
-        let mut released = 0;
-        let published = Arc::clone(self.rules.load());
-        let rules = &published.set;
-        self.shared.stats.generation.set(rules.generation());
-        while let Some(wait) = self.parked.take_orphan(rules) {
-            let next = let_go(&wait, Outcome::GoOn);
-            self.unpark(wait, next)?;
-            released += 1;
-        }
-        Ok(released)
-    }
-
-    fn release(&mut self, which: &Which, outcome: Outcome) -> Result<LetGo, QueueError> {
-        let mut released = LetGo::default();
-        while let Some(wait) = self.parked.take_which(which) {
-            released.count += 1;
-            released.holds.extend(wait.hold_id);
-            let next = let_go(&wait, outcome);
-            self.unpark(wait, next)?;
-        }
-        Ok(released)
-    }
-
     /// A parked request goes on.
     fn unpark(&mut self, wait: Wait, next: Next) -> Result<(), QueueError> {
         let stats = &self.shared.stats;
@@ -377,16 +349,6 @@ impl Drop for QueueLoop {
     fn drop(&mut self) {
         self.shared.mailbox.close();
         self.abandon();
-    }
-}
-
-/// What follows for a request that is let go early: a hold is over, a delay is not waited for, but the
-/// failure that was to follow a delay still does.
-fn let_go(wait: &Wait, outcome: Outcome) -> Next {
-    match (outcome, wait.next) {
-        (Outcome::Fail(status), _) => Next::Fail(status),
-        (Outcome::GoOn, Next::Fail(status)) if wait.hold_id.is_none() => Next::Fail(status),
-        (Outcome::GoOn, _) => Next::Serve,
     }
 }
 

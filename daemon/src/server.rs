@@ -7,6 +7,7 @@ mod devices;
 mod events;
 mod features;
 mod holds;
+mod lifecycle;
 mod peer;
 mod reply;
 mod rules;
@@ -44,6 +45,14 @@ fn routes() -> (Router<Arc<Devices>>, Document) {
         .routes(routes!(features::show))
         .routes(routes!(devices::list, devices::add))
         .routes(routes!(devices::show, devices::delete))
+        .routes(routes!(lifecycle::stop))
+        .routes(routes!(lifecycle::quiesce))
+        .routes(routes!(lifecycle::resume))
+        .routes(routes!(lifecycle::resize))
+        .routes(routes!(lifecycle::recover))
+        .routes(routes!(lifecycle::adopt))
+        .routes(routes!(lifecycle::reap))
+        .routes(routes!(lifecycle::hand_over))
         .routes(routes!(rules::list, rules::add, rules::clear))
         .routes(routes!(rules::show, rules::remove))
         .routes(routes!(holds::list))
@@ -77,14 +86,20 @@ pub(crate) fn router(devices: Arc<Devices>) -> Router {
         .with_state(devices)
 }
 
-/// Serves until the process ends.
+/// Serves until the daemon is to leave, and answers what was asked until then.
 ///
 /// # Errors
 /// The listener failed.
 pub async fn serve(listener: UnixListener, devices: Arc<Devices>) -> io::Result<()> {
+    let mut leaving = devices.leaving.subscribe();
     let router = router(devices).layer(middleware::from_fn(peer::check));
     let service = router.into_make_service_with_connect_info::<peer::Peer>();
-    axum::serve(connection::Listening(listener), service).await
+    axum::serve(connection::Listening(listener), service)
+        .with_graceful_shutdown(async move {
+            // The sender lives as long as the devices, and so as long as the server.
+            let _ = leaving.wait_for(|leaving| *leaving).await;
+        })
+        .await
 }
 
 fn no_such_path() -> Refusal {
@@ -135,6 +150,14 @@ mod tests {
             api::paths::FEATURES,
             api::paths::DEVICES,
             api::paths::DEVICE,
+            api::paths::STOP,
+            api::paths::QUIESCE,
+            api::paths::RESUME,
+            api::paths::RESIZE,
+            api::paths::RECOVER,
+            api::paths::ADOPT,
+            api::paths::REAP,
+            api::paths::HAND_OVER,
             api::paths::RULES,
             api::paths::RULE,
             api::paths::HOLDS,

@@ -1,35 +1,46 @@
 //! The daemon's life: it serves until a signal, then takes its devices away.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::config::Config;
 use crate::device::Failure;
 use crate::devices::Devices;
 use crate::server;
 use crate::socket;
+use crate::state::StateDir;
 
-/// Serves until a signal says stop, then removes every device.
+/// How long answers that are under way may take once the devices were handed over. Who follows the events
+/// would be answered for ever.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Serves until a signal says stop, then removes every device; or until its devices were handed over, then
+/// leaves them behind.
 ///
 /// # Errors
-/// The socket cannot be made, or a device could not be removed.
-pub async fn run(socket: &Path) -> Result<()> {
+/// The socket or the state directory cannot be made, or a device could not be removed.
+pub async fn run(config: &Config) -> Result<()> {
     // First, so that an early signal is not lost.
     let mut stop = StopSignals::new()?;
-    let (listener, _socket) = socket::bind(socket)?;
-    let (devices, failures) = Devices::new();
+    let (listener, _socket) = socket::bind(&config.socket)?;
+    // After the socket: whoever has that has the state files beside it.
+    let state = StateDir::open(&config.state)?;
+    let (devices, failures) = Devices::new(Some(state));
     let cleaner = tokio::spawn(remove_failed(Arc::clone(&devices), failures));
+    take_over(config, &devices).await;
     // Fails only where the service manager's socket is broken, which is no reason not to serve.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    tracing::info!(socket = %socket.display(), "serving");
+    tracing::info!(socket = %config.socket.display(), "serving");
     let server = server::serve(listener, Arc::clone(&devices));
     let signal = tokio::select! {
         signal = stop.next() => signal,
-        // It ends only when the listener fails.
+        // It ends when the listener fails, or when the devices were handed over.
         ended = server => return ended.context("serve the API"),
+        () = handed_over(&devices) => return Ok(()),
     };
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!(signal, devices = devices.all().len(), "stopping");
@@ -41,18 +52,46 @@ pub async fn run(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes devices whose queues ended by themselves: their clients get errors instead of waiting.
+/// Takes over what a daemon that is gone has left, if that is asked for; else tells of it.
+async fn take_over(config: &Config, devices: &Arc<Devices>) {
+    let left = devices.left_behind();
+    if !config.adopt {
+        if !left.is_empty() {
+            tracing::warn!(devices = ?left, "left by a daemon that is gone; `bvecctl dev adopt` takes them over, `bvecctl dev reap` removes them");
+        }
+        return;
+    }
+    match devices.adopt().await {
+        Ok((_, refused)) => {
+            for (device, error) in refused {
+                tracing::error!(device, %error, "was not taken over");
+            }
+        }
+        Err(error) => tracing::error!(%error, "nothing was taken over"),
+    }
+}
+
+/// Returns some time after the devices were handed over.
+async fn handed_over(devices: &Devices) {
+    let mut leaving = devices.leaving.subscribe();
+    // The sender lives as long as the devices.
+    let _ = leaving.wait_for(|leaving| *leaving).await;
+    tokio::time::sleep(LAST_ANSWERS).await;
+}
+
+/// Sees to devices whose queues ended by themselves: those that outlive their daemon are quiesced from then
+/// on, others are removed, so that their clients get errors instead of waiting.
 async fn remove_failed(devices: Arc<Devices>, mut failures: mpsc::UnboundedReceiver<Failure>) {
     while let Some(failure) = failures.recv().await {
         let Some(device) = devices.get(failure.device) else {
             continue;
         };
-        tracing::error!(device = failure.device, error = %failure.error, "removing a failed device");
+        tracing::error!(device = failure.device, error = %failure.error, "a device has failed");
         let devices = Arc::clone(&devices);
         // Each by itself: one that waits must not keep the others waiting.
         tokio::spawn(async move {
-            if let Err(error) = devices.delete(device).await {
-                tracing::error!(device = failure.device, %error, "could not be removed");
+            if let Err(error) = devices.after_failure(device).await {
+                tracing::error!(device = failure.device, %error, "could not be seen to");
             }
         });
     }

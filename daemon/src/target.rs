@@ -14,8 +14,9 @@ mod ram;
 
 pub use loop_file::LoopFile;
 pub use null::Null;
+pub(crate) use null::ZEROING as NULL_ZEROING;
 pub use ram::Ram;
-pub(crate) use {null::ZEROING as NULL_ZEROING, ram::ZEROING as RAM_ZEROING};
+pub(crate) use ram::{KEPT_ZEROING as KEPT_RAM_ZEROING, ZEROING as RAM_ZEROING};
 
 use ublk::{Answer, BackingOp, Payload, Request};
 

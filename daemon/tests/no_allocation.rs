@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use api::{DataPath, DeviceConfig, TargetConfig, Transport};
-use daemon::device::Device;
+use daemon::device::{Device, Surroundings};
 use daemon::events::EventLog;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -131,9 +131,13 @@ impl Bench {
             ..DeviceConfig::new(target)
         };
         let (failures, _failed) = mpsc::unbounded_channel();
-        let events = Arc::new(EventLog::new());
+        let surroundings = Surroundings {
+            events: Arc::new(EventLog::new()),
+            failures,
+            state: None,
+        };
         let offered = Features::probe().unwrap();
-        let device = Device::add(config, offered, events, failures).unwrap();
+        let device = Device::add(config, offered, &surroundings).unwrap();
         let disk = OpenOptions::new()
             .read(true)
             .write(true)

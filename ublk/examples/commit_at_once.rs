@@ -11,7 +11,9 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::signal::{SigSet, Signal};
 use ublk::control::{self, AddDevice};
 use ublk::params::BlockShift;
-use ublk::{Answer, Completion, DataPathKind, Params, Queue, QueueConfig, TransportKind, queue};
+use ublk::{
+    Answer, Completion, DataPathKind, Params, Queue, QueueConfig, TransportKind, char_device,
+};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -64,7 +66,8 @@ fn serve(
         data_path,
         transport,
         automatic_tags: QueueConfig::ALL_TAGS,
-        char_device: queue::open_char_device(id)?,
+        char_device: char_device::open(id)?,
+        shared: None,
         backing: None,
         backing_in_memory: false,
         wake: Arc::new(EventFd::new()?.into()),

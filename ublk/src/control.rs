@@ -2,11 +2,14 @@
 //!
 //! The binary interface is libublk's. Its release 0.4.8 refuses flags that we need at ADD, knows only a
 //! part of the parameters, and prints to stderr whenever a handle is made for a device that it did not
-//! add itself, so the commands are our own, in one module ([`raw`]), always, rather than chosen flag by
-//! flag. docs/design/libublk.md has the reasons; the module can go when libublk learns these.
+//! add itself, so the commands are our own, always, rather than chosen flag by flag: [`life`], [`recovery`]
+//! and [`query`] say which, [`raw`] sends them. docs/design/libublk.md has the reasons; they can go when libublk learns these.
 
 pub(crate) mod buffers;
+mod life;
+mod query;
 mod raw;
+mod recovery;
 mod unprivileged;
 
 use std::fs::OpenOptions;
@@ -15,7 +18,9 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
-pub use raw::{AddDevice, add, delete, features, info, queue_cpus, set_params, start, stop};
+pub use life::{AddDevice, add, delete, resize, set_params, start, stop, stop_if_closed};
+pub use query::{features, info, queue_cpus};
+pub use recovery::{end_recovery, quiesce, start_recovery, wait_until_closed};
 
 pub use unprivileged::{info_by_node, is_privileged, wait_for_node};
 

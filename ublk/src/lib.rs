@@ -15,7 +15,8 @@
 //! | module | provides |
 //! |---|---|
 //! | [`features`] | what the driver offers, and since which kernel |
-//! | [`control`] | add, parameterise, start, stop, delete, query |
+//! | [`control`] | add, parameterise, start, stop, delete, recover, query |
+//! | [`char_device`] | where a server takes requests |
 //! | [`params`] | the limits of a device, typed |
 //! | [`queue`] | completions in, commits out |
 //! | [`answer`] | what a request is answered with |
@@ -37,6 +38,7 @@
 
 pub mod answer;
 mod backing_op;
+pub mod char_device;
 mod command;
 pub mod control;
 pub mod data_path;

@@ -170,8 +170,16 @@ impl SharedMemory {
     /// `memfd_create(2)`, `ftruncate(2)` or `mmap(2)`.
     pub fn new(len_bytes: u64) -> io::Result<Self> {
         let file = memfd_create("bvecd-ram", MFdFlags::MFD_CLOEXEC)?;
-        let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
         nix::unistd::ftruncate(&file, i64::try_from(len_bytes).map_err(too_large)?)?;
+        Self::of_file(file, len_bytes)
+    }
+
+    /// The first `len_bytes` of a file in memory (tmpfs). The file must stay at least as long as this
+    /// lives: touching a page behind its end kills the process.
+    ///
+    /// # Errors
+    /// `mmap(2)`.
+    pub fn of_file(file: OwnedFd, len_bytes: u64) -> io::Result<Self> {
         let len = usize::try_from(len_bytes).map_err(too_large)?;
         let mapping = Mapping::shared(&file, 0, len, true)?;
         Ok(Self { file, mapping })
@@ -188,6 +196,10 @@ impl SharedMemory {
     pub fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+fn too_large(_: std::num::TryFromIntError) -> io::Error {
+    io::Error::from_raw_os_error(libc::EFBIG)
 }
 
 fn non_zero(len_bytes: usize) -> io::Result<NonZeroUsize> {

@@ -1,10 +1,8 @@
 //! One queue: completions come in as [`Request`]s, commits go out. This is where a request's way
 //! through the server begins and ends.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +39,7 @@ pub struct QueueConfig {
     /// their requests unregistered. Every tag is below [`QueueConfig::ALL_TAGS`]; less is for tests of
     /// what follows then, which otherwise needs a kernel without memory.
     pub automatic_tags: u16,
-    /// The character device, opened by [`open_char_device`].
+    /// The character device, opened by [`crate::char_device::open`].
     pub char_device: Arc<OwnedFd>,
     /// What backs the device, for targets that have a file.
     pub backing: Option<Arc<OwnedFd>>,
@@ -92,21 +90,6 @@ pub enum Submitted {
     UnderWay,
     /// It has ended already: bytes or 0, or a negative errno.
     Ended(i32),
-}
-
-/// Opens `/dev/ublkcN`. It can be open once only; the queues share it.
-///
-/// # Errors
-/// The system's.
-pub fn open_char_device(device: u32) -> Result<Arc<OwnedFd>, Error> {
-    let path = format!("/dev/ublkc{device}");
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_CLOEXEC)
-        .open(&path)
-        .map_err(Error::system(format!("open {path}")))?;
-    Ok(Arc::new(file.into()))
 }
 
 /// One queue of a device, on the thread that serves it.
@@ -191,6 +174,12 @@ impl Queue {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.transport.is_open()
+    }
+
+    /// Whether the driver has every answer that was given before the last wait.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.transport.is_settled()
     }
 
     /// Takes the next completion, if there is one.

@@ -68,7 +68,7 @@ impl Transport {
         })
     }
 
-    /// Tells the driver of every tag. No request comes before START_DEV, which waits for this.
+    /// Tells the driver of every tag. START_DEV waits for this, and so does END_USER_RECOVERY.
     pub(crate) fn start(&mut self, ring: &mut Ring, path: &DataPath) -> io::Result<()> {
         match self {
             Self::PerIo(transport) => transport.start(ring, path),
@@ -129,10 +129,20 @@ impl Transport {
             Self::Batch(transport) => transport.is_open(),
         }
     }
+
+    /// Whether the driver has every answer that was noted before the ring was last submitted.
+    pub(crate) fn is_settled(&self) -> bool {
+        match self {
+            // Each is a command of its own, which the driver reads as it is submitted.
+            Self::PerIo(_) => true,
+            Self::Batch(transport) => transport.is_settled(),
+        }
+    }
 }
 
 /// Sends what is queued for a start and fails with the first refusal among the completions that are
-/// there then. The driver answers what it refuses at once.
+/// there then. The driver answers what it refuses at once. A request is not among them, even of a device that
+/// is recovered: the task work that would bring it is deferred to the first wait.
 fn submit_and_check(ring: &mut Ring) -> io::Result<()> {
     ring.submit()?;
     while let Some(event) = ring.next() {

@@ -27,7 +27,7 @@ fn a_loop_is_read_with_its_rules() {
 }
 
 /// What is put beside a good target, and where the problem points.
-const BAD: [(&str, &str); 13] = [
+const BAD: [(&str, &str); 14] = [
     (r#""id":1048576"#, "/id"),
     (r#""id":-1"#, "/id"),
     (r#""queues":0"#, "/queues"),
@@ -37,6 +37,7 @@ const BAD: [(&str, &str); 13] = [
     (r#""depth":"128""#, "/depth"),
     (r#""data_path":"fast""#, "/data_path"),
     (r#""transport":"bulk""#, "/transport"),
+    (r#""recovery":"requeue""#, "/recovery"),
     (
         r#""rules":[{"name":"a","action":{"fail":{"status":"EPERM"}}}]"#,
         "/rules/0/action/fail/status",

@@ -1,15 +1,17 @@
 //! `bvecctl dev`: devices.
 
 mod add;
+mod life;
+mod show;
 
 use anyhow::Result;
-use api::{Device, DeviceDeleted, DeviceList, Limits, SCHEMA, TargetConfig, call};
+use api::{DeviceDeleted, DeviceList, SCHEMA, TargetConfig, call};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{counted, fields, table};
+use crate::output::{counted, table};
 use crate::units::Size;
 
 /// What is done to devices.
@@ -19,6 +21,9 @@ use crate::units::Size;
   bvecctl dev add loop --file disk.img
   bvecctl dev list
   bvecctl dev show 0
+  bvecctl dev resize 0 512M
+  bvecctl dev quiesce 0
+  bvecctl dev resume 0
   bvecctl dev del 0
   bvecctl dev del --all")]
 pub(crate) enum Command {
@@ -34,6 +39,35 @@ pub(crate) enum Command {
     /// Remove devices; what is held on them is released first.
     #[command(after_help = "Examples:\n  bvecctl dev del 0 1\n  bvecctl dev del --all")]
     Del(Del),
+    /// Take the block device away and keep the device; what is held is released first.
+    #[command(
+        after_help = "Examples:\n  bvecctl dev stop 0\n  bvecctl dev stop 0 --safe\n  bvecctl dev resume 0"
+    )]
+    Stop(life::Stop),
+    /// End the queues and keep the block device: its requests wait; what is held is released first.
+    #[command(after_help = "Examples:
+  bvecctl dev add ram --size 64M --recovery queue
+  bvecctl dev quiesce 0
+  bvecctl dev quiesce --all --wait 60")]
+    Quiesce(life::Quiesce),
+    /// Serve a quiesced or stopped device again.
+    #[command(after_help = "Examples:\n  bvecctl dev resume 0")]
+    Resume(life::One),
+    /// Change the size of a live device; a file or memory grows with it and is never cut off.
+    #[command(after_help = "Examples:\n  bvecctl dev resize 0 512M")]
+    Resize(life::Resize),
+    /// Take over one device of a bvecd that is gone.
+    #[command(after_help = "Examples:\n  bvecctl dev recover 0")]
+    Recover(life::Recover),
+    /// Take over every device of a bvecd that is gone; ends with 1 if one could not be had.
+    #[command(after_help = "Examples:\n  bvecctl dev adopt\n  bvecctl dev adopt --json")]
+    Adopt,
+    /// Remove every device of a bvecd that is gone; what waits on them fails.
+    #[command(after_help = "Examples:\n  bvecctl dev reap\n  bvecctl dev reap --json")]
+    Reap,
+    /// Quiesce every device and end bvecd, for the next one to adopt them.
+    #[command(after_help = "Examples:\n  bvecctl dev hand-over --wait 60")]
+    HandOver(life::Wait),
 }
 
 /// Which device to show.
@@ -70,10 +104,18 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Show(show) => {
             let id = context.device(show.id)?;
             let device = context.ask("show the device", call::device(id))?;
-            context.output.answer(&device, device_text)?;
+            context.output.answer(&device, show::text)?;
             Ok(Exit::Done)
         }
         Command::Del(del) => delete(del, context),
+        Command::Stop(stop) => life::stop(&stop, context),
+        Command::Quiesce(quiesce) => life::quiesce(&quiesce, context),
+        Command::Resume(one) => life::resume(&one, context),
+        Command::Resize(resize) => life::resize(&resize, context),
+        Command::Recover(recover) => life::recover(&recover, context),
+        Command::Adopt => life::adopt(context),
+        Command::Reap => life::reap(context),
+        Command::HandOver(wait) => life::hand_over(&wait, context),
     }
 }
 
@@ -168,98 +210,6 @@ fn target_text(target: &TargetConfig) -> String {
     }
 }
 
-fn device_text(device: &Device) -> String {
-    let mode = if device.read_only {
-        "read only"
-    } else {
-        "read and write"
-    };
-    fields([
-        ("path", device.path.clone()),
-        ("state", word(&device.state)),
-        ("target", target_text(&device.target)),
-        (
-            "size",
-            format!("{} ({} bytes)", Size(device.size_bytes), device.size_bytes),
-        ),
-        ("access", mode.to_owned()),
-        ("data path", device.data_path.to_string()),
-        ("transport", device.transport.to_string()),
-        (
-            "queues",
-            format!("{} x {} requests", device.queues, device.depth),
-        ),
-        (
-            "blocks",
-            format!(
-                "{} logical, {} physical, in bytes",
-                device.logical_block_bytes, device.physical_block_bytes
-            ),
-        ),
-        (
-            "longest request",
-            Size(device.max_io_bytes.into()).to_string(),
-        ),
-        ("I/O sizes", sizes_text(&device.limits)),
-        ("memory", memory_text(&device.limits)),
-        ("medium", medium_text(&device.limits)),
-        (
-            "rules",
-            format!(
-                "{} (generation {}, seed {})",
-                device.rules, device.generation, device.seed
-            ),
-        ),
-        ("held", counted(device.held, "request")),
-        ("driver flags", device.flags.join(" ")),
-        ("served by", format!("process {}", device.daemon_pid)),
-    ])
-}
-
-fn sizes_text(limits: &Limits) -> String {
-    let size = |bytes: u32| Size(bytes.into());
-    format!(
-        "{} smallest, {} best",
-        size(limits.io_min_bytes),
-        size(limits.io_opt_bytes)
-    )
-}
-
-fn memory_text(limits: &Limits) -> String {
-    let longest = match limits.max_segment_bytes {
-        u32::MAX => "any length".to_owned(),
-        bytes => format!("up to {}", Size(bytes.into())),
-    };
-    format!(
-        "aligned to {} bytes; at most {} of {longest}, none across {}",
-        limits.dma_alignment_bytes,
-        counted(limits.max_segments, "segment"),
-        Size(limits.segment_boundary_bytes),
-    )
-}
-
-fn medium_text(limits: &Limits) -> String {
-    let cache = if limits.volatile_cache {
-        "volatile cache"
-    } else {
-        "no volatile cache"
-    };
-    let discard = match limits.max_discard_bytes {
-        0 => "no discard".to_owned(),
-        most => format!(
-            "discard of {} up to {}",
-            Size(limits.discard_granularity_bytes.into()),
-            Size(most.into())
-        ),
-    };
-    let zeroes = match limits.max_write_zeroes_bytes {
-        0 => "no write zeroes".to_owned(),
-        most => format!("write zeroes up to {}", Size(most.into())),
-    };
-    let turns = if limits.rotational { "rotates; " } else { "" };
-    format!("{turns}{cache}; {discard}; {zeroes}")
-}
-
 /// The word that JSON has for a value, for people.
 pub(crate) fn word<T: Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
@@ -270,7 +220,7 @@ pub(crate) fn word<T: Serialize>(value: &T) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use api::{DataPath, DeviceState, Transport};
+    use api::{DataPath, Device, DeviceState, Limits, Recovery, Transport};
 
     use super::*;
 
@@ -307,6 +257,7 @@ pub(crate) mod tests {
                 max_discard_bytes: (2 << 30) - 4096,
                 max_write_zeroes_bytes: (2 << 30) - 4096,
             },
+            recovery: Recovery::Reissue,
             flags: vec!["USER_COPY".to_owned(), "AUTO_BUF_REG".to_owned()],
             generation: 3,
             seed: 0,
@@ -336,7 +287,7 @@ pub(crate) mod tests {
 
     #[test]
     fn one_device_is_shown_whole() {
-        insta::assert_snapshot!(device_text(&device(0)));
+        insta::assert_snapshot!(show::text(&device(0)));
     }
 
     #[test]

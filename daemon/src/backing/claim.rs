@@ -37,11 +37,22 @@ pub(super) fn busy(path: &Path) -> BackingError {
     }
 }
 
+/// Every mount that we can see. Ours is a private copy from when the daemon started; what was mounted since
+/// is in init's.
+fn mounts() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    read("/proc/1/mountinfo") + &read("/proc/self/mountinfo")
+}
+
+/// Where a block device is mounted.
+pub(crate) fn mounted_at(metadata: &Metadata) -> Option<String> {
+    let (major, minor) = device_number(metadata);
+    mount_point(&mounts(), major, minor)
+}
+
 fn block_device_user(metadata: &Metadata) -> Option<String> {
     let (major, minor) = device_number(metadata);
-    // Ours is a private copy from when the daemon started; what was mounted since is in init's.
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let mounts = read("/proc/1/mountinfo") + &read("/proc/self/mountinfo");
+    let mounts = mounts();
     if let Some(place) = mount_point(&mounts, major, minor) {
         return Some(format!("it is mounted at {place}; unmount it first"));
     }

@@ -1,7 +1,7 @@
 //! The memory that clients share with a device.
 
 use std::fs::File;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use ublk::{BufferError, DataPathKind, DeviceState, SharedBuffer, SharedBuffers, control};
@@ -98,15 +98,14 @@ impl Device {
             return Err(BufferChange::NotServing(device));
         }
         let work = move || {
-            // Its number must not come to mean another device meanwhile.
-            let removed = subject
-                .removed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            // Nothing else must be done to it meanwhile; nor must its number come to mean another device.
+            let life = subject.life();
             // The driver would wait for the requests of a device without a server for ever.
             let info = control::info(device).map_err(DeviceError::from)?;
             match info {
-                Some(info) if info.state == DeviceState::Live && !*removed => change(&buffers),
+                Some(info) if info.state == DeviceState::Live && !life.is_removed() => {
+                    change(&buffers)
+                }
                 _ => Err(BufferChange::NotServing(device)),
             }
         };

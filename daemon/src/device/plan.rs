@@ -1,16 +1,19 @@
 //! What a configuration means: the driver's parameters, the target, the data path. Everything that
 //! can be refused is refused here, before the driver hears of it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
-use api::{DataPath, DeviceConfig, TargetConfig, Transport};
+use api::{DataPath, DeviceConfig, Recovery, TargetConfig, Transport};
 use ublk::control::AddDevice;
 use ublk::memory::SharedMemory;
 use ublk::{DataPathKind, Features, Params, TransportKind};
 
 use super::{DeviceError, geometry, unprivileged};
 use crate::backing::{Backing, Mode};
+use crate::kept_memory::KeptMemory;
 use crate::target::{LoopFile, Null, Ram, Target, Zeroing};
 
 /// A configuration, understood.
@@ -27,8 +30,17 @@ pub(super) struct Plan {
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     Loop(Arc<Backing>),
-    Ram(Arc<SharedMemory>, Arc<OwnedFd>),
+    Ram(RamSource),
     Null,
+}
+
+/// What the targets of a `ram` device are made from.
+#[derive(Debug, Clone)]
+pub(super) struct RamSource {
+    pub(super) memory: Arc<SharedMemory>,
+    pub(super) file: Arc<OwnedFd>,
+    /// Set where the memory outlives the daemon.
+    pub(super) kept: Option<Arc<KeptMemory>>,
 }
 
 impl Source {
@@ -36,7 +48,7 @@ impl Source {
     pub(super) fn target(&self, depth: u16) -> Target {
         match self {
             Self::Loop(backing) => Target::Loop(LoopFile::new(backing.zeroing)),
-            Self::Ram(memory, _) => Target::Ram(Ram::new(Arc::clone(memory))),
+            Self::Ram(ram) => Target::Ram(Ram::new(Arc::clone(&ram.memory), ram.zeroing())),
             Self::Null => Target::Null(Null::new(depth)),
         }
     }
@@ -54,9 +66,62 @@ impl Source {
     pub(super) fn file(&self) -> Option<Arc<OwnedFd>> {
         match self {
             Self::Loop(backing) => Some(Arc::clone(&backing.file)),
-            Self::Ram(_, file) => Some(Arc::clone(file)),
+            Self::Ram(ram) => Some(Arc::clone(&ram.file)),
             Self::Null => None,
         }
+    }
+}
+
+impl RamSource {
+    /// Memory that goes with the daemon.
+    fn own(size_bytes: u64) -> io::Result<Self> {
+        let memory = Arc::new(SharedMemory::new(size_bytes)?);
+        let file = Arc::new(memory.file().try_clone_to_owned()?);
+        Ok(Self {
+            memory,
+            file,
+            kept: None,
+        })
+    }
+
+    fn of(kept: Arc<KeptMemory>, file: OwnedFd, size_bytes: u64) -> io::Result<Self> {
+        Ok(Self {
+            file: Arc::new(file.try_clone()?),
+            memory: Arc::new(SharedMemory::of_file(file, size_bytes)?),
+            kept: Some(kept),
+        })
+    }
+
+    /// Pages of kept memory are never given back: they might not be had again.
+    fn zeroing(&self) -> Zeroing {
+        match self.kept {
+            Some(_) => crate::target::KEPT_RAM_ZEROING,
+            None => crate::target::RAM_ZEROING,
+        }
+    }
+
+    /// The same memory and more.
+    pub(super) fn grown(&self, size_bytes: u64) -> Result<Self, DeviceError> {
+        match &self.kept {
+            Some(kept) => kept.allocate(&self.file, size_bytes)?,
+            None => {
+                let len = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+                nix::unistd::ftruncate(&self.file, len).map_err(|errno| no_memory(errno.into()))?;
+            }
+        }
+        let file = self.file.try_clone().map_err(no_memory)?;
+        let memory = SharedMemory::of_file(file, size_bytes).map_err(no_memory)?;
+        Ok(Self {
+            memory: Arc::new(memory),
+            ..self.clone()
+        })
+    }
+}
+
+fn no_memory(source: io::Error) -> DeviceError {
+    DeviceError::System {
+        what: "allocate the memory",
+        source,
     }
 }
 
@@ -74,7 +139,12 @@ pub(super) struct Medium {
 }
 
 impl Plan {
-    pub(super) fn make(config: &DeviceConfig, offered: Features) -> Result<Self, DeviceError> {
+    /// For a device that is to be made, or, if it has `memory` already, for one that is taken over.
+    pub(super) fn make(
+        config: &DeviceConfig,
+        offered: Features,
+        memory: Option<&Path>,
+    ) -> Result<Self, DeviceError> {
         let transport = match config.transport {
             Transport::PerIo => TransportKind::PerIo,
             Transport::Batch => TransportKind::Batch,
@@ -82,7 +152,8 @@ impl Plan {
         offered.require(transport.features())?;
         let offered = unprivileged::features_left(config, offered)?;
         let data_path = choose_data_path(config.data_path, offered)?;
-        let medium = Medium::open(config)?;
+        let recovery = recovery_features(config, offered)?;
+        let medium = Medium::open(config, memory)?;
         let params = geometry::params(config, &medium, data_path)?;
         // A scan would let the kernel's own probing use up one-shot faults.
         let quiet_start = offered & Features::NO_AUTO_PART_SCAN;
@@ -95,7 +166,7 @@ impl Plan {
             queues: config.queues,
             depth: config.depth,
             max_io_bytes: config.max_io_bytes,
-            flags: data_path.features() | transport.features() | quiet_start | owner,
+            flags: data_path.features() | transport.features() | quiet_start | recovery | owner,
         };
         Ok(Self {
             add,
@@ -108,7 +179,7 @@ impl Plan {
 }
 
 impl Medium {
-    fn open(config: &DeviceConfig) -> Result<Self, DeviceError> {
+    fn open(config: &DeviceConfig, memory: Option<&Path>) -> Result<Self, DeviceError> {
         match &config.target {
             TargetConfig::Loop { file, direct } => {
                 let read_only = config.read_only;
@@ -131,18 +202,9 @@ impl Medium {
                 })
             }
             TargetConfig::Ram { size_bytes } => {
-                let failed = |source| DeviceError::System {
-                    what: "allocate the memory",
-                    source,
-                };
-                let memory = Arc::new(SharedMemory::new(*size_bytes).map_err(failed)?);
-                let file = memory.file().as_fd().try_clone_to_owned().map_err(failed)?;
-                let source = Source::Ram(memory, Arc::new(file));
-                Ok(Self::of_memory(
-                    source,
-                    *size_bytes,
-                    crate::target::RAM_ZEROING,
-                ))
+                let ram = open_memory(config.recovery, *size_bytes, memory)?;
+                let zeroing = ram.zeroing();
+                Ok(Self::of_memory(Source::Ram(ram), *size_bytes, zeroing))
             }
             TargetConfig::Null { size_bytes } => Ok(Self::of_memory(
                 Source::Null,
@@ -164,6 +226,52 @@ impl Medium {
             memory_alignment_bytes: None,
         }
     }
+}
+
+/// Memory that outlives the daemon where the device does.
+fn open_memory(
+    recovery: Recovery,
+    size_bytes: u64,
+    left: Option<&Path>,
+) -> Result<RamSource, DeviceError> {
+    if !recovery.outlives_daemon() {
+        return RamSource::own(size_bytes).map_err(no_memory);
+    }
+    let (kept, file) = match left {
+        Some(path) => KeptMemory::open(path, size_bytes)?,
+        None => KeptMemory::create(size_bytes)?,
+    };
+    RamSource::of(Arc::new(kept), file, size_bytes).map_err(no_memory)
+}
+
+/// The driver's flags for what is to become of the device without a daemon, and for a change of daemon
+/// where the kernel has it.
+fn recovery_features(config: &DeviceConfig, offered: Features) -> Result<Features, DeviceError> {
+    let reason = if !config.recovery.outlives_daemon() {
+        None
+    } else if config.unprivileged {
+        // The driver would drop the flags, silently (`ublk_ctrl_add_dev`).
+        Some("an unprivileged device has no recovery but `fail`")
+    } else if config.data_path == DataPath::SharedMemory {
+        // The driver would go on to name buffers that the next daemon does not have.
+        Some(
+            "the memory that clients share goes with the daemon, so such a device has no recovery but `fail`",
+        )
+    } else {
+        None
+    };
+    if let Some(reason) = reason {
+        let (field, reason) = ("/recovery", reason.into());
+        return Err(DeviceError::Config { field, reason });
+    }
+    let needed = match config.recovery {
+        Recovery::Fail => return Ok(Features::empty()),
+        Recovery::Queue => Features::USER_RECOVERY,
+        Recovery::Reissue => Features::USER_RECOVERY | Features::USER_RECOVERY_REISSUE,
+        Recovery::FailIo => Features::USER_RECOVERY | Features::USER_RECOVERY_FAIL_IO,
+    };
+    offered.require(needed)?;
+    Ok(needed | (offered & Features::QUIESCE))
 }
 
 fn choose_data_path(wanted: DataPath, offered: Features) -> Result<DataPathKind, DeviceError> {

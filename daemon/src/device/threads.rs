@@ -1,14 +1,16 @@
 //! The queue threads of a device.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc as sync_mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use api::EventKind;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::sync::mpsc;
-use ublk::{DeviceInfo, Queue, QueueConfig, SharedQueue, control, queue};
+use ublk::{DeviceInfo, Queue, QueueConfig, SharedQueue, char_device, control};
 
 use super::plan::Plan;
 use super::{DeviceError, Failure};
@@ -22,6 +24,8 @@ use crate::stats::QueueStats;
 #[derive(Debug)]
 pub(super) struct Threads {
     handles: Vec<JoinHandle<()>>,
+    /// Each thread has the other end: it closes with the last one.
+    ended: sync_mpsc::Receiver<Infallible>,
 }
 
 /// The part of each queue that the server reaches.
@@ -54,14 +58,16 @@ impl Threads {
         queues: &[Arc<QueueShared>],
         failures: mpsc::UnboundedSender<Failure>,
     ) -> Result<Self, DeviceError> {
-        let char_device = queue::open_char_device(info.id)?;
+        let char_device = char_device::open(info.id)?;
         // Before the first thread starts: an error after that would leave it behind.
         let cpus = (0..info.queues)
             .map(|queue| control::queue_cpus(info.id, queue))
             .collect::<Result<Vec<_>, _>>()?;
         let (ready, all_ready) = sync_mpsc::channel();
+        let (alive, ended) = sync_mpsc::channel();
         let mut threads = Self {
             handles: Vec::with_capacity(queues.len()),
+            ended,
         };
         for (shared, cpus) in queues.iter().zip(cpus) {
             let start = Start {
@@ -90,6 +96,7 @@ impl Threads {
                 cpus,
                 failures: failures.clone(),
                 siblings: queues.to_vec(),
+                _alive: alive.clone(),
             };
             let ready = ready.clone();
             let name = format!("ublk{}q{}", info.id, shared.queue);
@@ -107,7 +114,7 @@ impl Threads {
                 }
             }
         }
-        drop((ready, char_device));
+        drop((ready, alive, char_device));
         // The channel closes when every thread has reported or is gone.
         for outcome in all_ready {
             if let Err(error) = outcome {
@@ -123,6 +130,17 @@ impl Threads {
         for handle in self.handles {
             if handle.join().is_err() {
                 tracing::error!("a queue thread panicked");
+            }
+        }
+    }
+
+    /// Waits until every thread has ended, at most for `limit`; gives the threads back if some have not.
+    pub(super) fn join_within(self, limit: Duration) -> Result<(), Self> {
+        match self.ended.recv_timeout(limit) {
+            Err(sync_mpsc::RecvTimeoutError::Timeout) => Err(self),
+            Ok(_) | Err(sync_mpsc::RecvTimeoutError::Disconnected) => {
+                self.join();
+                Ok(())
             }
         }
     }
@@ -151,6 +169,7 @@ struct Start {
     cpus: Vec<usize>,
     failures: mpsc::UnboundedSender<Failure>,
     siblings: Vec<Arc<QueueShared>>,
+    _alive: sync_mpsc::Sender<Infallible>,
 }
 
 impl Start {

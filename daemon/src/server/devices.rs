@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use api::{
-    DataPath, Device, DeviceConfig, DeviceDeleted, DeviceList, DeviceState, Problem, SCHEMA,
-    read_body,
-};
+use api::{Device, DeviceConfig, DeviceDeleted, DeviceList, Problem, SCHEMA, read_body};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use ublk::DataPathKind;
 
 use super::reply::{DeviceId, Reply, Subject, no_device};
 use crate::device;
@@ -70,27 +66,17 @@ pub(super) async fn delete(
     }))
 }
 
-fn describe(device: &device::Device) -> Device {
+pub(super) fn describe(device: &device::Device) -> Device {
     let rules = device.shared.rules.load();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     Device {
         schema: SCHEMA,
         id: device.id(),
-        path: format!("/dev/ublkb{}", device.id()),
-        state: match (device.is_failed(), device.is_closing()) {
-            (true, _) => DeviceState::Dead,
-            (_, true) => DeviceState::Stopping,
-            _ => DeviceState::Live,
-        },
-        target: device.config.target.clone(),
-        size_bytes: device.size_bytes,
-        data_path: match device.data_path {
-            DataPathKind::Copy => DataPath::Copy,
-            DataPathKind::UserCopy => DataPath::UserCopy,
-            DataPathKind::ZeroCopy => DataPath::ZeroCopy,
-            DataPathKind::AutoZeroCopy => DataPath::AutoZeroCopy,
-            DataPathKind::SharedMemory => DataPath::SharedMemory,
-        },
+        path: device.path(),
+        state: device.state(),
+        target: device.target(),
+        size_bytes: device.size_bytes(),
+        data_path: device.data_path(),
         transport: device.config.transport,
         queues: device.info.queues,
         depth: device.info.depth,
@@ -99,6 +85,7 @@ fn describe(device: &device::Device) -> Device {
         max_io_bytes: device.info.max_io_bytes,
         read_only: device.config.read_only,
         limits: device.limits,
+        recovery: device.config.recovery,
         flags: device
             .info
             .flags

@@ -50,7 +50,7 @@ pub(super) async fn list(
         )
     })?;
     let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(send(Arc::clone(&devices.events), choice, sender));
+    tokio::spawn(send(Arc::clone(devices.events()), choice, sender));
     let body = Body::new(StreamBody::new(ReceiverStream::new(receiver)));
     Ok((
         [(header::CONTENT_TYPE, api::paths::EVENTS_MEDIA_TYPE)],

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use crate::backing::BackingError;
 use crate::device::{Device, DeviceError};
 use crate::devices::Devices;
+use crate::state::StateError;
 
 /// What a handler answers.
 pub(super) type Reply<T> = Result<Json<T>, Refusal>;
@@ -39,6 +40,12 @@ impl From<Problem> for Refusal {
     }
 }
 
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        DeviceError::from(error).into()
+    }
+}
+
 impl From<fault::RuleError> for Refusal {
     fn from(error: fault::RuleError) -> Self {
         Self(Problem::rule(&error))
@@ -58,8 +65,12 @@ impl From<DeviceError> for Refusal {
             DeviceError::Unsupported { field, reason } => {
                 Problem::new(ProblemCode::Unsupported, reason).at(field)
             }
-            DeviceError::Stopping => Problem::new(ProblemCode::Conflict, text),
-            DeviceError::System { .. } => Problem::new(ProblemCode::Internal, text),
+            DeviceError::Stopping | DeviceError::Conflict(_) => {
+                Problem::new(ProblemCode::Conflict, text)
+            }
+            DeviceError::Memory(_) | DeviceError::State(_) | DeviceError::System { .. } => {
+                Problem::new(ProblemCode::Internal, text)
+            }
         })
     }
 }
@@ -69,7 +80,9 @@ fn ublk_code(error: &ublk::Error) -> ProblemCode {
         ublk::Error::NoDriver | ublk::Error::MissingFeature { .. } => ProblemCode::Unsupported,
         ublk::Error::Denied => ProblemCode::Forbidden,
         ublk::Error::TooMany { .. } => ProblemCode::Conflict,
-        _ if error.errno() == Some(libc::EEXIST) => ProblemCode::Conflict,
+        _ if [Some(libc::EEXIST), Some(libc::EBUSY)].contains(&error.errno()) => {
+            ProblemCode::Conflict
+        }
         _ => ProblemCode::Internal,
     }
 }

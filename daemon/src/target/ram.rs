@@ -15,17 +15,24 @@ pub(crate) const ZEROING: Zeroing = Zeroing {
     keep: Some(Keep::PunchAndAllocate),
 };
 
+/// The same for memory whose pages must stay: zeroes, but nothing is given back by a discard.
+pub(crate) const KEPT_ZEROING: Zeroing = Zeroing {
+    unmap: None,
+    ..ZEROING
+};
+
 /// One queue's ram target.
 #[derive(Debug)]
 pub struct Ram {
     memory: Arc<SharedMemory>,
+    zeroing: Zeroing,
 }
 
 impl Ram {
     /// A target on this memory, which the device's queues share.
     #[must_use]
-    pub fn new(memory: Arc<SharedMemory>) -> Self {
-        Self { memory }
+    pub fn new(memory: Arc<SharedMemory>, zeroing: Zeroing) -> Self {
+        Self { memory, zeroing }
     }
 
     #[inline]
@@ -33,7 +40,7 @@ impl Ram {
         match payload {
             // Memory forgets everything at once or nothing: there is no cache to flush.
             None if request.op() == Op::Flush => Step::DONE,
-            None => file_steps::start(request, ZEROING),
+            None => file_steps::start(request, self.zeroing),
             Some(Payload::Destination(pages)) => {
                 self.copy(request, |memory| pages.fill_from(memory))
             }
@@ -48,7 +55,7 @@ impl Ram {
         progress: &mut Progress,
         result: i32,
     ) -> Step {
-        file_steps::advance(request, progress, ZEROING, result)
+        file_steps::advance(request, progress, self.zeroing, result)
     }
 
     fn copy(&self, request: &Request, copy: impl FnOnce(Span<'_>)) -> Step {

@@ -53,7 +53,14 @@ impl Batch {
         submit_and_check(ring)?;
         self.sent.clear();
         self.flush(ring)?;
-        submit_and_check(ring)
+        ring.submit()?;
+        // A device that is recovered has requests that waited, and they may be here already.
+        while let Some(event) = ring.next() {
+            if let Heard::Refused(_, result) = self.hear(event) {
+                return Err(io::Error::from_raw_os_error(-result));
+            }
+        }
+        Ok(())
     }
 
     #[inline]
@@ -142,9 +149,13 @@ impl Batch {
         Heard::Nothing
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        self.noted.is_empty() && self.sent.is_empty()
+    }
+
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        self.fetching || self.in_flight > 0 || !self.noted.is_empty() || !self.sent.is_empty()
+        self.fetching || self.in_flight > 0 || !self.is_settled()
     }
 }
 

@@ -6,7 +6,9 @@ use std::path::{self, PathBuf};
 
 use anyhow::{Context as _, Error, Result};
 use api::fault::Rule;
-use api::{ClientError, DataPath, Device, DeviceConfig, Problem, TargetConfig, Transport, call};
+use api::{
+    ClientError, DataPath, Device, DeviceConfig, Problem, Recovery, TargetConfig, Transport, call,
+};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
@@ -38,10 +40,11 @@ pub(crate) enum Target {
         #[command(flatten)]
         common: Common,
     },
-    /// Memory of bvecd, zero at first and gone with the device.
+    /// Memory, zero at first and gone with the device.
     #[command(after_help = "Examples:
   bvecctl dev add ram --size 256M
-  bvecctl dev add ram --size 64M --data-path user-copy --logical-block 4K")]
+  bvecctl dev add ram --size 64M --data-path user-copy --logical-block 4K
+  bvecctl dev add ram --size 64M --recovery reissue")]
     Ram {
         /// Size of the device, such as 256M.
         #[arg(long, value_name = "SIZE")]
@@ -84,6 +87,9 @@ pub(crate) struct Common {
     /// Make a device of the ordinary user that bvecd runs as.
     #[arg(long)]
     unprivileged: bool,
+    /// What becomes of it when bvecd is gone; with any but fail another bvecd can take it over.
+    #[arg(long, value_name = "KIND", default_value = "fail", value_parser = recovery())]
+    recovery: Recovery,
     /// Seed of the draws of the rules.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -102,6 +108,11 @@ fn data_path() -> impl TypedValueParser<Value = DataPath> {
 fn transport() -> impl TypedValueParser<Value = Transport> {
     PossibleValuesParser::new(Transport::ALL.map(Transport::name))
         .try_map(|word| word.parse::<Transport>())
+}
+
+fn recovery() -> impl TypedValueParser<Value = Recovery> {
+    PossibleValuesParser::new(Recovery::ALL.map(Recovery::name))
+        .try_map(|word| word.parse::<Recovery>())
 }
 
 /// Makes the device.
@@ -166,6 +177,7 @@ impl Common {
             queues: self.queues,
             depth: self.depth,
             unprivileged: self.unprivileged,
+            recovery: self.recovery,
             rules: self
                 .rules
                 .iter()
@@ -221,6 +233,7 @@ fn flag(pointer: &str) -> Option<&'static str> {
         "/depth" => "--depth",
         "/unprivileged" => "--unprivileged",
         "/seed" => "--seed",
+        "/recovery" => "--recovery",
         _ if pointer.starts_with("/rules/") => "--rule",
         _ => return geometry::flag(pointer),
     };
@@ -303,6 +316,7 @@ mod tests {
             ("ram|--size|64M|--file|x", "--file"),
             ("ram|--size|64M|--data-path|fast", "auto-zero-copy"),
             ("ram|--size|64M|--transport|bulk", "batch"),
+            ("ram|--size|64M|--recovery|requeue", "reissue"),
             ("ram|--size|64M|--queues|many", "many"),
             ("ram|--size|64M|--queues|70000", "70000"),
             ("ram|--size|64M|--max-io|8G", "--max-io"),

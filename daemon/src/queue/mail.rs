@@ -1,0 +1,68 @@
+//! What the server asks of a queue.
+
+use std::sync::Arc;
+
+use super::{QueueError, QueueLoop};
+use crate::mailbox::{Command, LetGo, Outcome, Which};
+
+impl QueueLoop {
+    pub(super) fn read_mail(&mut self) -> Result<(), QueueError> {
+        // Armed before the mail is read, so that no command is left unseen.
+        self.io(ublk::Queue::arm_wake)?;
+        for command in self.shared.clone().mailbox.take() {
+            match command {
+                Command::Refresh(answer) => {
+                    let released = self.refresh_rules()?;
+                    // The asker may have gone away.
+                    let _ = answer.send(released);
+                }
+                Command::Quit => self.quit = true,
+                Command::Pass { on, answer } => {
+                    self.passing = on;
+                    let released = match on {
+                        true => self.release(&Which::Everything, Outcome::GoOn)?.count,
+                        false => 0,
+                    };
+                    let _ = answer.send(released);
+                }
+                Command::Leave => self.leaving = true,
+                Command::Retarget(target, answer) => {
+                    self.target = target;
+                    let _ = answer.send(());
+                }
+                Command::Release {
+                    which,
+                    outcome,
+                    answer,
+                } => {
+                    let _ = answer.send(self.release(&which, outcome)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refresh_rules(&mut self) -> Result<u64, QueueError> {
+        let mut released = 0;
+        let published = Arc::clone(self.rules.load());
+        let rules = &published.set;
+        self.shared.stats.generation.set(rules.generation());
+        while let Some(wait) = self.parked.take_orphan(rules) {
+            let next = wait.let_go(Outcome::GoOn);
+            self.unpark(wait, next)?;
+            released += 1;
+        }
+        Ok(released)
+    }
+
+    fn release(&mut self, which: &Which, outcome: Outcome) -> Result<LetGo, QueueError> {
+        let mut released = LetGo::default();
+        while let Some(wait) = self.parked.take_which(which) {
+            released.count += 1;
+            released.holds.extend(wait.hold_id);
+            let next = wait.let_go(outcome);
+            self.unpark(wait, next)?;
+        }
+        Ok(released)
+    }
+}
