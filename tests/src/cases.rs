@@ -11,14 +11,19 @@ mod faults;
 mod geometry;
 mod holds;
 mod integrity;
+mod kill_storm;
+mod life_verbs;
 mod lifecycle;
 mod limits;
 mod operations;
 mod queues;
+mod recovery;
+mod resize;
 mod safety;
 mod schemas;
 mod shared_memory;
 mod socket;
+mod state;
 mod surroundings;
 mod trace;
 mod unprivileged;
@@ -39,6 +44,11 @@ pub(crate) fn all() -> Vec<Case> {
         geometry::CASES,
         holds::CASES,
         lifecycle::CASES,
+        life_verbs::CASES,
+        resize::CASES,
+        recovery::CASES,
+        state::CASES,
+        kill_storm::CASES,
         backing::CASES,
         bad_input::CASES,
         socket::CASES,

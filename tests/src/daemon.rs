@@ -3,7 +3,7 @@
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::fault::Rule;
@@ -25,7 +25,7 @@ static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 /// A running bvecd.
 pub(crate) struct Daemon {
     child: Child,
-    pub(crate) directory: TempDir,
+    pub(crate) directory: Arc<TempDir>,
     socket: PathBuf,
     pub(crate) client: BlockingClient,
     ended: bool,
@@ -38,7 +38,8 @@ impl Daemon {
     }
 
     pub(crate) fn start_with(flags: &[&str]) -> Self {
-        let directory = tempfile::Builder::new().prefix("suite").tempdir().unwrap();
+        let directory = tempfile::Builder::new().prefix("suite").tempdir();
+        let directory = Arc::new(directory.unwrap());
         let socket = directory.path().join("bvecd.sock");
         Self::start_in(directory, &socket, flags)
     }
@@ -46,7 +47,7 @@ impl Daemon {
     /// Starts a daemon with its socket at this place.
     pub(crate) fn start_at(socket: &Path) -> Self {
         let directory = tempfile::Builder::new().prefix("suite").tempdir().unwrap();
-        Self::start_in(directory, socket, &[])
+        Self::start_in(Arc::new(directory), socket, &[])
     }
 
     /// Starts a daemon as an ordinary user, with a directory that is theirs.
@@ -56,15 +57,20 @@ impl Daemon {
         let socket = directory.path().join("bvecd.sock");
         let mut command = programs::command("bvecd");
         command.uid(user).gid(user);
-        Self::spawn(command, directory, &socket, flags)
+        Self::spawn(command, Arc::new(directory), &socket, flags)
     }
 
-    fn start_in(directory: TempDir, socket: &Path, flags: &[&str]) -> Self {
+    /// Starts a daemon that logs to this directory.
+    fn start_in(directory: Arc<TempDir>, socket: &Path, flags: &[&str]) -> Self {
         Self::spawn(programs::command("bvecd"), directory, socket, flags)
     }
 
-    fn spawn(mut command: Command, directory: TempDir, socket: &Path, flags: &[&str]) -> Self {
-        let log = std::fs::File::create(directory.path().join("log")).unwrap();
+    fn spawn(mut command: Command, directory: Arc<TempDir>, socket: &Path, flags: &[&str]) -> Self {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(directory.path().join("log"))
+            .unwrap();
         let child = command
             .arg("--socket")
             .arg(socket)
@@ -101,6 +107,23 @@ impl Daemon {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// The state file of a device.
+    pub(crate) fn state_file(&self, device: u32) -> PathBuf {
+        self.directory.path().join(format!("device-{device}.json"))
+    }
+
+    /// Kills it, and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait();
+    }
+
+    /// The next daemon in the directory of this one, which has ended.
+    pub(crate) fn successor(self, flags: &[&str]) -> Self {
+        assert!(self.ended, "the daemon before still runs");
+        Self::start_in(Arc::clone(&self.directory), &self.socket, flags)
     }
 
     /// Sends a call that must succeed.
@@ -219,6 +242,14 @@ impl Daemon {
         found.why
     }
 
+    /// Why the driver does not have a flag, by its name without `UBLK_F_`; none if it has.
+    pub(crate) fn lacks_flag(&self, name: &str) -> Option<String> {
+        let flags = self.features().flags;
+        let flag = flags.into_iter().find(|flag| flag.name == name).unwrap();
+        let since = flag.since.unwrap_or_default();
+        (!flag.offered).then(|| format!("{name} (kernel < {since})"))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
     }
@@ -310,8 +341,17 @@ pub(crate) fn char_devices() -> Vec<String> {
     nodes("ublkc")
 }
 
+/// The files that hold memory of devices.
+pub(crate) fn kept_memory() -> Vec<String> {
+    names("/dev/shm", "bvecd-ram-")
+}
+
 fn nodes(prefix: &str) -> Vec<String> {
-    let entries = std::fs::read_dir("/dev").unwrap().flatten();
+    names("/dev", prefix)
+}
+
+fn names(directory: &str, prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     // The driver's own node is `ublk-control`.
     let mut found: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();

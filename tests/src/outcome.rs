@@ -74,6 +74,15 @@ macro_rules! need_data_path {
     };
 }
 
+/// Ends the test as not applicable unless the driver offers the flag.
+macro_rules! need_flag {
+    ($daemon:expr, $name:expr) => {
+        if let Some(why) = $daemon.lacks_flag($name) {
+            return crate::outcome::Outcome::NotApplicable(why);
+        }
+    };
+}
+
 /// Ends the test as not applicable unless the daemon offers the transport.
 macro_rules! need_transport {
     ($daemon:expr, $transport:expr) => {
@@ -92,4 +101,4 @@ macro_rules! need_program {
     };
 }
 
-pub(crate) use {need_data_path, need_program, need_transport};
+pub(crate) use {need_data_path, need_flag, need_program, need_transport};

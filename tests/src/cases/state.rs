@@ -1,0 +1,160 @@
+//! What is on file about devices, and what is refused because of it.
+
+use api::{DataPath, DeviceConfig, ProblemCode, Recovery, TargetConfig, call};
+
+use crate::client_io::Disk;
+use crate::daemon::{Daemon, block_devices, char_devices, config, kept_memory};
+use crate::outcome::{Case, Outcome};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new(
+        "state::files_are_private_and_follow_the_device",
+        state_files,
+    ),
+    Case::new(
+        "state::a_bad_file_is_refused_and_nothing_is_used_of_it",
+        bad_state,
+    ),
+    Case::new("state::a_backing_that_shrank_is_refused", backing_shrank),
+    Case::new("state::the_number_of_a_left_device_is_taken", number_taken),
+];
+
+const SIZE: u64 = 4 << 20;
+
+fn ram(recovery: Recovery, path: DataPath) -> DeviceConfig {
+    DeviceConfig {
+        recovery,
+        ..config(TargetConfig::Ram { size_bytes: SIZE }, path)
+    }
+}
+
+fn state_files() -> Outcome {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("deep/state");
+    let daemon = Daemon::start_with(&["--state", state.to_str().unwrap()]);
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&state), 0o750);
+    let device = daemon.add_ram(SIZE, DataPath::Copy);
+    let file = state.join(format!("device-{}.json", device.id));
+    assert_eq!(mode(&file), 0o600);
+    let read =
+        || -> serde_json::Value { serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap() };
+    let record = read();
+    assert_eq!(record["version"], 1);
+    assert_eq!(record["daemon"]["pid"], daemon.pid());
+    assert_eq!(record["config"]["data_path"], "copy");
+    daemon.rule(device.id, "bad", "fail where op=read");
+    assert_eq!(read()["config"]["rules"][0]["name"], "bad");
+    daemon.ask(call::clear_rules(device.id));
+    assert_eq!(read()["config"]["rules"].as_array().map_or(0, Vec::len), 0);
+    daemon.ask(call::delete_device(device.id));
+    assert!(!file.exists());
+    // One that is refused leaves none either.
+    let far = api::fault::Rule::parse("far", "fail where op=read,lba=1G+8").unwrap();
+    daemon.refused(call::add_device(&DeviceConfig {
+        rules: vec![far],
+        ..ram(Recovery::Queue, DataPath::Copy)
+    }));
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0);
+    assert_eq!(kept_memory(), Vec::<String>::new());
+    daemon.stop();
+    Outcome::Passed
+}
+
+fn bad_state() -> Outcome {
+    let mut daemon = Daemon::start();
+    let bad = daemon.add(&ram(Recovery::Queue, DataPath::Copy));
+    let good = daemon.add(&ram(Recovery::Queue, DataPath::Copy));
+    Disk::open(&bad.path).write(0, &[2; 4096]);
+    daemon.kill();
+    let file = daemon.state_file(bad.id);
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let mut next = daemon;
+    for (number, (text, needle)) in [
+        (
+            whole.replace("\"version\": 1", "\"version\": 7"),
+            "version 7",
+        ),
+        (whole[..whole.len() / 2].to_owned(), "EOF"),
+        ("{}".to_owned(), "no version"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        std::fs::write(&file, &text).unwrap();
+        next = next.successor(&[]);
+        let adopted = next.ask(call::adopt());
+        assert_eq!(adopted.adopted.len(), 1, "round {number}");
+        assert_eq!(
+            (adopted.adopted[0].id, adopted.left[0].id),
+            (good.id, bad.id)
+        );
+        let detail = &adopted.left[0].problem.detail;
+        assert!(
+            detail.contains(needle) && detail.contains("device-"),
+            "{detail}"
+        );
+        // Nor is it removed: what is behind it is not known.
+        assert_eq!(next.ask(call::reap()).left[0].id, bad.id);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        next.kill();
+    }
+    std::fs::write(&file, whole).unwrap();
+    let last = next.successor(&["--adopt"]);
+    assert_eq!(last.ask(call::devices()).devices.len(), 2, "{}", last.log());
+    assert_eq!(Disk::open(&bad.path).read(0, 4096), [2; 4096]);
+    last.stop();
+    Outcome::Passed
+}
+
+fn backing_shrank() -> Outcome {
+    let mut daemon = Daemon::start();
+    let file = daemon.file(SIZE);
+    let target = TargetConfig::Loop {
+        file: file.clone(),
+        direct: false,
+    };
+    let device = daemon.add(&DeviceConfig {
+        recovery: Recovery::Queue,
+        ..config(target, DataPath::Copy)
+    });
+    daemon.kill();
+    let cut = std::fs::File::options().write(true).open(&file).unwrap();
+    cut.set_len(SIZE / 2).unwrap();
+    let next = daemon.successor(&[]);
+    let problem = next.refused(call::recover(device.id));
+    assert!(problem.detail.contains("as large as it was"), "{problem}");
+    assert_eq!(block_devices(), [format!("ublkb{}", device.id)]);
+    cut.set_len(SIZE).unwrap();
+    next.ask(call::recover(device.id));
+    assert_eq!(Disk::open(&device.path).read(0, 4096), [0; 4096]);
+    next.stop();
+    Outcome::Passed
+}
+
+fn number_taken() -> Outcome {
+    let mut daemon = Daemon::start();
+    let device = daemon.add(&ram(Recovery::Queue, DataPath::Copy));
+    daemon.kill();
+    let next = daemon.successor(&[]);
+    let again = DeviceConfig {
+        id: Some(device.id),
+        ..ram(Recovery::Queue, DataPath::Copy)
+    };
+    let problem = next.refused(call::add_device(&again));
+    assert_eq!(problem.code, ProblemCode::Conflict, "{problem}");
+    // The refusal has taken nothing of the one that is there.
+    assert_eq!(next.ask(call::adopt()).adopted[0].id, device.id);
+    // DELETE of a left device clears it away as well.
+    let mut next = next;
+    next.kill();
+    let last = next.successor(&[]);
+    last.ask(call::delete_device(device.id));
+    assert_eq!(char_devices(), Vec::<String>::new());
+    assert_eq!(kept_memory(), Vec::<String>::new());
+    last.ask(call::add_device(&again));
+    last.stop();
+    Outcome::Passed
+}
