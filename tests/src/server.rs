@@ -95,7 +95,7 @@ impl Server {
             data_path: spec.data_path,
             transport: spec.transport,
             automatic_tags: QueueConfig::ALL_TAGS,
-            char_device: ublk::queue::open_char_device(info.id).unwrap(),
+            char_device: ublk::char_device::open(info.id).unwrap(),
             backing: spec.backing,
             backing_in_memory: false,
             shared: SharedQueue::default(),

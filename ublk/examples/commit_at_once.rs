@@ -67,7 +67,7 @@ fn serve(
         transport,
         automatic_tags: QueueConfig::ALL_TAGS,
         char_device: char_device::open(id)?,
-        shared: None,
+        shared: ublk::SharedQueue::default(),
         backing: None,
         backing_in_memory: false,
         wake: Arc::new(EventFd::new()?.into()),
