@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use api::{DeviceState, EventKind};
+use api::{DeviceState, EventKind, Transport};
 use ublk::{Features, control};
 
 use super::plan::Plan;
@@ -188,6 +188,17 @@ impl Device {
         if !self.config.recovery.outlives_daemon() {
             let text = "goes with its daemon (recovery `fail`); add it with --recovery queue, reissue or fail-io";
             return Err(self.conflict(text));
+        }
+        if self.config.transport == Transport::Batch {
+            // QUIESCE_DEV sets `force_abort` on such queues (`ublk_batch_cancel_queue`), by which new requests
+            // fail at once instead of waiting (`ublk_prep_req`, Linux 7.3; seen on a device).
+            return Err(DeviceError::Unsupported {
+                field: "/transport",
+                reason: format!(
+                    "device {} has the transport batch, and the kernel fails the requests of such a device while it is quiesced; per-io can be quiesced",
+                    self.id()
+                ),
+            });
         }
         Ok(self.info.flags.require(Features::QUIESCE)?)
     }

@@ -21,12 +21,8 @@ pub(crate) const CASES: &[Case] = &[
         "life::safe_stop_is_refused_while_open_and_names_who",
         safe_stop,
     ),
-    Case::new("life::quiesce_under_load_loses_nothing", || {
-        quiesce_under_load(Transport::PerIo)
-    }),
-    Case::new("life::quiesce_under_load_loses_nothing_batch", || {
-        quiesce_under_load(Transport::Batch)
-    }),
+    Case::new("life::quiesce_under_load_loses_nothing", quiesce_under_load),
+    Case::new("life::quiesce_of_a_batch_device_is_refused", quiesce_batch),
     Case::new(
         "life::quiesce_releases_what_is_held_and_keeps_the_rules",
         quiesce_with_held,
@@ -147,10 +143,9 @@ fn safe_stop() -> Outcome {
     Outcome::Passed
 }
 
-fn quiesce_under_load(transport: Transport) -> Outcome {
+fn quiesce_under_load() -> Outcome {
     let daemon = Daemon::start();
     need_flag!(daemon, "QUIESCE");
-    need_transport!(daemon, transport);
     for path in [
         DataPath::Copy,
         DataPath::UserCopy,
@@ -163,7 +158,6 @@ fn quiesce_under_load(transport: Transport) -> Outcome {
         // Not `reissue`: a request that the daemon had taken and lost would fail.
         let device = daemon.add(&DeviceConfig {
             queues: 2,
-            transport,
             ..recoverable(SIZE, path, Recovery::Queue)
         });
         let load = Load::on(&device.path, 4, SIZE);
@@ -180,6 +174,24 @@ fn quiesce_under_load(transport: Transport) -> Outcome {
         load.ends_well(&device.path);
         daemon.ask(call::delete_device(device.id));
     }
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// The kernel would fail what waits.
+fn quiesce_batch() -> Outcome {
+    let daemon = Daemon::start();
+    need_flag!(daemon, "QUIESCE");
+    need_transport!(daemon, Transport::Batch);
+    let device = daemon.add(&DeviceConfig {
+        transport: Transport::Batch,
+        ..recoverable(SIZE, DataPath::Copy, Recovery::Queue)
+    });
+    let problem = daemon.refused(call::quiesce(device.id, &QuiesceRequest::default()));
+    assert_eq!(problem.code, ProblemCode::Unsupported, "{problem}");
+    let problem = daemon.refused(call::hand_over(&QuiesceRequest::default()));
+    assert!(problem.detail.contains("batch"), "{problem}");
+    assert_eq!(Disk::open(&device.path).read(0, 4096), [0; 4096]);
     daemon.stop();
     Outcome::Passed
 }
