@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::data_path::{DataPath, Transport};
 use crate::geometry::Limits;
+use crate::integrity::Integrity;
 use crate::recovery::Recovery;
 use crate::target::TargetConfig;
 
@@ -26,6 +27,9 @@ pub struct Device {
     pub size_bytes: u64,
     /// How payload moves; never `auto`.
     pub data_path: DataPath,
+    /// The protection information of its logical blocks.
+    #[serde(default)]
+    pub integrity: Integrity,
     /// How requests move.
     pub transport: Transport,
     /// Hardware queues that the driver gave, which may be fewer than asked for.

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::data_path::{DataPath, Transport};
 use crate::geometry::{self, out_of};
+use crate::integrity::Integrity;
 use crate::problem::Problem;
 use crate::recovery::Recovery;
 use crate::target::TargetConfig;
@@ -105,6 +106,10 @@ pub struct DeviceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 2_147_479_552)]
     pub max_write_zeroes_bytes: Option<u32>,
+    /// The protection information of its logical blocks; none if absent. It needs data path `user-copy`, which
+    /// `auto` then is. A `loop` keeps it in a file beside its backing, with `.pi` at the end of the name.
+    #[serde(default)]
+    pub integrity: Integrity,
     /// Whether an ordinary user owns it, the one that the daemon runs as; no if absent. Such a device has no
     /// data path but `copy` and no recovery, and the driver kills a daemon that answers a request later
     /// than after 30 s.
@@ -158,6 +163,7 @@ impl DeviceConfig {
             discard_granularity_bytes: None,
             max_discard_bytes: None,
             max_write_zeroes_bytes: None,
+            integrity: Integrity::None,
             unprivileged: false,
             recovery: Recovery::default(),
             rules: Vec::new(),

@@ -4,6 +4,8 @@ use fault::{Direction, Op, Sector};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::integrity::Mismatch;
+
 /// Something that happened. Every key is there in every event; what does not apply is null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
@@ -40,6 +42,8 @@ pub struct Event {
     pub effect: Option<Effect>,
     /// What the request was committed with: bytes done, or a negative errno.
     pub result: Option<i32>,
+    /// The tag of its protection information that is wrong.
+    pub mismatch: Option<Mismatch>,
 }
 
 /// The kinds of events.
@@ -65,6 +69,9 @@ pub enum EventKind {
     /// What backs a device failed a request: `result` is its negative errno, which the client may get as
     /// `EIO`. At most 16 a second of one queue are told; the statistics count all.
     BackingError,
+    /// A tag of a request's protection information was wrong: `mismatch` says which, and the request failed
+    /// with `EILSEQ`. Told like errors of the backing.
+    IntegrityError,
     /// A generation of rules is in force.
     RulesChanged,
     /// A rule fired on a request.
@@ -122,6 +129,7 @@ impl Event {
             decision: None,
             effect: None,
             result: None,
+            mismatch: None,
         }
     }
 }
@@ -135,7 +143,7 @@ mod tests {
         let event = Event::new(1, 2, EventKind::Fired);
         let json = serde_json::to_string(&event).unwrap();
         let keys: Vec<&str> = "schema seq time_ns kind device generation rule op direction sector \
-                               sectors queue tag decision effect result"
+                               sectors queue tag decision effect result mismatch"
             .split_whitespace()
             .collect();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();

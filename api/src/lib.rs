@@ -30,6 +30,7 @@ mod event;
 mod features;
 mod geometry;
 mod hold;
+mod integrity;
 mod lifecycle;
 pub mod paths;
 mod problem;
@@ -56,6 +57,7 @@ pub use features::{
 };
 pub use geometry::{Limits, MAX_IO_BYTES, MAX_RANGE_BYTES};
 pub use hold::{Hold, HoldList, ReleaseRequest, Released, Which};
+pub use integrity::{Integrity, Mismatch, ProtectionTag};
 pub use lifecycle::{
     Adopted, DeviceChanged, DeviceLeft, HandedOver, QuiesceRequest, Reaped, ResizeRequest,
     StopRequest,

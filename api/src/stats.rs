@@ -24,6 +24,9 @@ pub struct DeviceStats {
     /// Requests that failed because what backs the device did.
     #[serde(default)]
     pub backing_errors: u64,
+    /// Requests that failed because a tag of their protection information was wrong.
+    #[serde(default)]
+    pub integrity_errors: u64,
     /// What became of its reads and writes on data path `shared-memory`; absent on any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_memory: Option<SharedMemoryStats>,

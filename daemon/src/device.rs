@@ -6,6 +6,7 @@ mod geometry;
 mod life;
 mod make;
 mod plan;
+mod protection;
 mod resize;
 mod rules;
 mod threads;

@@ -43,6 +43,8 @@ pub struct Event {
     pub effect: Option<Effect>,
     /// What the client got: bytes or 0, or a negative errno.
     pub result: Option<i32>,
+    /// The tag of its protection information that is wrong.
+    pub mismatch: Option<api::Mismatch>,
 }
 
 impl Event {
@@ -64,6 +66,7 @@ impl Event {
             decision: None,
             effect: None,
             result: None,
+            mismatch: None,
         }
     }
 }
@@ -85,6 +88,7 @@ impl Event {
             decision: self.decision,
             effect: self.effect,
             result: self.result,
+            mismatch: self.mismatch,
             ..api::Event::new(self.seq, self.time_ns, self.kind)
         }
     }

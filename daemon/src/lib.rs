@@ -26,6 +26,7 @@ pub mod device;
 pub mod devices;
 pub mod events;
 pub mod holds;
+pub mod integrity;
 pub mod kept_memory;
 pub mod logging;
 pub mod mailbox;

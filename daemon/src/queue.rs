@@ -3,6 +3,7 @@
 
 mod error;
 mod mail;
+mod protected;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use fault::{Terminal, Then};
 use ublk::{Answer, Completion, Request, Submitted};
 
 use crate::clock::now_ns;
+use crate::integrity::Integrity;
 use crate::mailbox::Which;
 use crate::parked::{Next, Parked, Wait};
 use crate::shared::{DeviceShared, Mark, Published, QueueShared};
@@ -31,6 +33,7 @@ pub struct QueueLoop {
     rules: RuleCache,
     device: Arc<DeviceShared>,
     shared: Arc<QueueShared>,
+    integrity: Option<Integrity>,
     /// Set to end at once, without waiting for the driver.
     quit: bool,
     /// Whether rules are left out: the device is about to stop or to be quiesced.
@@ -66,6 +69,7 @@ impl QueueLoop {
             rules: Cache::new(Arc::clone(&device.rules)),
             device,
             shared,
+            integrity: None,
             quit: false,
             passing: false,
             leaving: false,
@@ -194,8 +198,8 @@ impl QueueLoop {
     /// Hands a request to the target.
     #[inline]
     fn begin(&mut self, request: Request) -> Result<(), QueueError> {
-        if let Err(error) = self.queue.gather(&request) {
-            return self.commit(request, Answer::from(&error));
+        if let Err(failed) = self.gather(&request) {
+            return self.commit(request, failed);
         }
         let payload = self.queue.payload(&request);
         let step = self.target.start(&request, payload);
@@ -258,6 +262,7 @@ impl QueueLoop {
     /// Brings a finished request's payload to its pages, and commits.
     #[inline]
     fn finish(&mut self, request: Request, answer: Answer) -> Result<(), QueueError> {
+        let answer = self.settle(&request, answer);
         let scattered = match u32::try_from(answer.result(&request)) {
             Ok(bytes @ 1..) => self.queue.scatter(&request, bytes),
             _ => Ok(()),

@@ -10,6 +10,7 @@ use ublk::{Op, Request, SharedBuffers, SharedCounts};
 use crate::clock::now_ns;
 use crate::events::{Event, EventLog};
 use crate::holds::Holds;
+use crate::integrity::Mismatch;
 use crate::mailbox::Mailbox;
 use crate::stats::QueueStats;
 
@@ -177,6 +178,32 @@ impl DeviceShared {
             tag: Some(request.tag()),
             result: Some(-errno),
             ..Event::of(EventKind::BackingError)
+        });
+    }
+
+    /// Counts and tells that a tag of a request's protection information is wrong.
+    #[cold]
+    pub(crate) fn report_mismatch(&self, queue: &QueueShared, request: &Request, found: Mismatch) {
+        if !queue.stats.integrity_errors.count(now_ns()) {
+            return;
+        }
+        let (device, op, sector, tag) = (self.id, request.op(), found.sector, found.tag);
+        tracing::warn!(device, ?op, sector, ?tag, "protection information is wrong");
+        self.events.push(Event {
+            device: Some(self.id),
+            op: fault_op(op),
+            sector: Some(request.sector()),
+            sectors: Some(request.sectors()),
+            queue: Some(queue.queue),
+            tag: Some(request.tag()),
+            result: Some(-libc::EILSEQ),
+            mismatch: Some(api::Mismatch {
+                sector: fault::Sector(found.sector),
+                tag: found.tag,
+                expected: found.expected,
+                found: found.found,
+            }),
+            ..Event::of(EventKind::IntegrityError)
         });
     }
 

@@ -71,6 +71,8 @@ pub struct QueueStats {
     pub generation: Count,
     /// What the backing failed to do.
     pub backing_errors: BackingErrors,
+    /// Requests whose protection information was wrong.
+    pub integrity_errors: BackingErrors,
 }
 
 impl QueueStats {

@@ -16,6 +16,7 @@ mod life_verbs;
 mod lifecycle;
 mod limits;
 mod operations;
+mod protection;
 mod queues;
 mod recovery;
 mod resize;
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<Case> {
         limits::CASES,
         durability::CASES,
         operations::CASES,
+        protection::CASES,
         queues::CASES,
         faults::CASES,
         geometry::CASES,

@@ -194,5 +194,6 @@ fn params(data_path: DataPathKind) -> Params {
         segments: None,
         // Where the client's memory gets to a backing with O_DIRECT.
         dma_alignment_mask: data_path.reaches_client_pages().then_some(511),
+        protection: None,
     }
 }

@@ -1,7 +1,7 @@
 //! The raw system calls of the tests.
 #![expect(
     unsafe_code,
-    reason = "ioctls on block devices and mmap have no safe wrapper"
+    reason = "ioctls on block devices, mmap and entries of io_uring have no safe wrapper"
 )]
 
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
+use io_uring::{IoUring, opcode, squeue, types};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// `_IO(0x12, 119)`, include/uapi/linux/fs.h.
@@ -23,6 +24,56 @@ pub(crate) fn discard(device: &File, offset: u64, len: u64) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// `struct io_uring_attr_pi`, include/uapi/linux/io_uring.h.
+#[repr(C)]
+struct ProtectionAttribute {
+    flags: u16,
+    application: u16,
+    len: u32,
+    address: u64,
+    seed: u64,
+    reserved: u64,
+}
+
+/// Reads or writes blocks of 512 bytes past the page cache, with protection information of the client's own
+/// (`IORING_RW_ATTR_FLAG_PI`, Linux 6.14). Returns bytes or a negative errno.
+pub(crate) fn protected_io(
+    disk: &File,
+    write: bool,
+    offset: u64,
+    memory: &mut [u8],
+    tags: &mut [u8],
+) -> i32 {
+    let (start, len) = (memory.as_mut_ptr(), u32::try_from(memory.len()).unwrap());
+    let attribute = ProtectionAttribute {
+        // IO_INTEGRITY_CHK_GUARD and IO_INTEGRITY_CHK_REFTAG, include/uapi/linux/fs.h.
+        flags: 3,
+        application: 0,
+        len: u32::try_from(tags.len()).unwrap(),
+        address: tags.as_mut_ptr() as u64,
+        seed: offset / 512,
+        reserved: 0,
+    };
+    let fd = types::Fd(disk.as_raw_fd());
+    let entry = match write {
+        true => opcode::Write::new(fd, start, len).offset(offset).build(),
+        false => opcode::Read::new(fd, start, len).offset(offset).build(),
+    };
+    // SAFETY: an entry is 64 bytes of integers.
+    let mut raw: [u64; 8] = unsafe { std::mem::transmute::<squeue::Entry, [u64; 8]>(entry) };
+    // `attr_ptr` and `attr_type_mask`, which the crate does not know.
+    raw[6] = (&raw const attribute) as u64;
+    raw[7] = 1;
+    // SAFETY: as above.
+    let entry = unsafe { std::mem::transmute::<[u64; 8], squeue::Entry>(raw) };
+    let mut ring = IoUring::new(4).unwrap();
+    // SAFETY: memory, tags and attribute live until the entry has completed, below.
+    unsafe { ring.submission().push(&entry) }.unwrap();
+    ring.submit_and_wait(1).unwrap();
+    let completion = ring.completion().next();
+    completion.unwrap().result()
 }
 
 /// A file of memory, mapped shared.

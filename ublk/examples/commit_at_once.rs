@@ -121,5 +121,6 @@ fn params(bytes: u64) -> Result<Params> {
         max_write_zeroes_bytes: 0,
         segments: None,
         dma_alignment_mask: None,
+        protection: None,
     })
 }

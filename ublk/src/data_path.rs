@@ -18,7 +18,7 @@ pub(crate) use auto_zero_copy::AutoZeroCopy;
 pub(crate) use copy::Copy;
 pub(crate) use registered::Registered;
 pub(crate) use shared_memory::SharedMemory;
-pub(crate) use user_copy::UserCopy;
+pub(crate) use user_copy::{UserCopy, position};
 pub(crate) use zero_copy::ZeroCopy;
 
 use crate::Features;
@@ -204,6 +204,14 @@ impl DataPath {
             Self::UserCopy(path) => path.scatter(destination, len_bytes),
             Self::SharedMemory(path) => path.scatter(destination, len_bytes),
             Self::Copy(_) | Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => Ok(()),
+        }
+    }
+
+    /// The payload in staging memory that nobody but the server touches; none on other data paths.
+    pub(crate) fn staged(&self, tag: u16, len_bytes: u32) -> Option<Span<'_>> {
+        match self {
+            Self::UserCopy(path) => Some(path.staging().span(tag, len_bytes)),
+            _ => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use libublk::sys;
 
-/// `struct ublk_params` up to its `seg` member.
+/// `struct ublk_params` up to its `integrity` member.
 ///
 /// The binding of libublk 0.4.8 ends with `zoned`, at byte 108, and is padded to 112; in the kernel
 /// `dma` stands at 108, and members of later kernels follow it. So the structure is laid out here from the
@@ -18,19 +18,25 @@ pub(crate) struct RawParams {
     zoned: sys::ublk_param_zoned,
     dma: DmaAlign,
     segment: Segment,
+    protection: RawProtection,
 }
 
 const _: () = assert!(std::mem::offset_of!(RawParams, dma) == 108);
 const _: () = assert!(std::mem::offset_of!(RawParams, segment) == 120);
+const _: () = assert!(std::mem::offset_of!(RawParams, protection) == 136);
 
 /// `UBLK_PARAM_TYPE_SEGMENT`, which the binding does not have.
 pub(crate) const TYPE_SEGMENT: u32 = 1 << 5;
+
+/// `UBLK_PARAM_TYPE_INTEGRITY`, which the binding does not have either.
+const TYPE_INTEGRITY: u32 = 1 << 6;
 
 /// Kinds of parameters that not every kernel with our commands has: the bit in `types`, what it is, and
 /// the first kernel with it (from the dates of the commits). The driver clears the bits that it does not know (`ublk_ctrl_set_params`).
 pub(crate) const LATER_TYPES: &[(u32, &str, &str)] = &[
     (sys::UBLK_PARAM_TYPE_DMA_ALIGN, "a DMA alignment", "6.15"),
     (TYPE_SEGMENT, "limits of segments", "6.15"),
+    (TYPE_INTEGRITY, "protection information", "7.0"),
 ];
 
 /// `struct ublk_param_dma_align`.
@@ -49,6 +55,45 @@ struct Segment {
     max_bytes: u32,
     max: u16,
     pad: [u8; 2],
+}
+
+/// `struct ublk_param_integrity`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct RawProtection {
+    flags: u32,
+    max_segments: u16,
+    interval_shift: u8,
+    metadata_bytes: u8,
+    offset_bytes: u8,
+    checksum: u8,
+    tag_bytes: u8,
+    pad: [u8; 5],
+}
+
+/// Protection information of each logical block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// T10 type 1: eight bytes, the guard being a CRC-16 (T10-DIF).
+    T10Crc,
+}
+
+impl Protection {
+    /// With an interval of one logical block; values of `include/uapi/linux/fs.h`.
+    fn to_raw(self, block: BlockShift) -> RawProtection {
+        match self {
+            Self::T10Crc => RawProtection {
+                // LBMD_PI_CAP_INTEGRITY and LBMD_PI_CAP_REFTAG.
+                flags: 1 << 0 | 1 << 1,
+                interval_shift: block.0,
+                metadata_bytes: 8,
+                // LBMD_PI_CSUM_CRC16_T10DIF.
+                checksum: 2,
+                tag_bytes: 2,
+                ..RawProtection::default()
+            },
+        }
+    }
 }
 
 /// A power of two, kept as its exponent, for block sizes.
@@ -100,6 +145,8 @@ pub struct Params {
     /// What client memory must be aligned to, as a mask (511 for most O_DIRECT backings). Without it the
     /// driver's default is a mask of 3 (`ublk_ctrl_start_dev`).
     pub dma_alignment_mask: Option<u32>,
+    /// Its protection information, or none; only with [`Features::INTEGRITY`](crate::Features::INTEGRITY).
+    pub protection: Option<Protection>,
 }
 
 /// How discard is offered.
@@ -135,7 +182,7 @@ impl Segments {
 impl Params {
     pub(crate) fn to_raw(self) -> RawParams {
         let mut raw = RawParams {
-            // The structure is 136 bytes long.
+            // The structure is 152 bytes long.
             len: u32::try_from(size_of::<RawParams>()).unwrap_or(0),
             types: sys::UBLK_PARAM_TYPE_BASIC,
             basic: self.basic(),
@@ -144,6 +191,7 @@ impl Params {
             zoned: sys::ublk_param_zoned::default(),
             dma: DmaAlign::default(),
             segment: Segment::default(),
+            protection: RawProtection::default(),
         };
         // The driver refuses a granularity of zero once the type is set (`ublk_validate_params`), so
         // write zeroes alone still names the logical block.
@@ -170,6 +218,10 @@ impl Params {
                 max: limits.max,
                 pad: [0; 2],
             };
+        }
+        if let Some(protection) = self.protection {
+            raw.types |= TYPE_INTEGRITY;
+            raw.protection = protection.to_raw(self.logical_block);
         }
         raw
     }
@@ -221,6 +273,7 @@ mod tests {
             max_write_zeroes_bytes: 0,
             segments: None,
             dma_alignment_mask: None,
+            protection: None,
         }
     }
 
@@ -268,12 +321,25 @@ mod tests {
         }
         .to_raw();
         assert_ne!(raw.types & TYPE_SEGMENT, 0);
-        assert_eq!(raw.len, 136);
         let limits = (
             raw.segment.max,
             raw.segment.max_bytes,
             raw.segment.boundary_mask,
         );
         assert_eq!(limits, (7, 8192, 0xffff));
+    }
+
+    #[test]
+    fn protection_stands_where_the_kernel_looks_for_it() {
+        let raw = Params {
+            logical_block: BlockShift::from_bytes(4096).unwrap(),
+            protection: Some(Protection::T10Crc),
+            ..params()
+        }
+        .to_raw();
+        assert_ne!(raw.types & TYPE_INTEGRITY, 0);
+        assert_eq!(raw.len, 152);
+        let made = (raw.protection.flags, raw.protection.interval_shift);
+        assert_eq!(made, (3, 12));
     }
 }

@@ -20,6 +20,8 @@ use crate::ring::{Ring, Token};
 use crate::shared_buffers::SharedQueue;
 use crate::transport::{Heard, Transport, TransportKind};
 
+mod protection;
+
 /// What a queue thread needs to open its queue.
 #[derive(Debug, Clone)]
 pub struct QueueConfig {

@@ -57,6 +57,8 @@ bitflags! {
         const SWAP = 1 << 16;
         /// Automatic registration failed: the server must register by hand.
         const NEED_REG_BUF = 1 << 17;
+        /// Protection information comes with it, or is to go with it (`UBLK_IO_F_INTEGRITY`).
+        const INTEGRITY = 1 << 18;
         /// The driver found the payload in a shared buffer (`UBLK_IO_F_SHMEM_ZC`).
         const SHARED = 1 << 19;
     }

@@ -237,6 +237,7 @@ pub(crate) mod tests {
             },
             size_bytes: 256 << 20,
             data_path: DataPath::AutoZeroCopy,
+            integrity: api::Integrity::None,
             transport: Transport::PerIo,
             queues: 1,
             depth: 128,

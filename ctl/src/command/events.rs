@@ -98,6 +98,11 @@ fn text(event: &Event) -> String {
             .map(|effect| format!("effect {}", word(effect))),
     );
     words.extend(event.result.map(|result| format!("result {result}")));
+    words.extend(event.mismatch.map(|wrong| {
+        let (tag, sector) = (word(&wrong.tag), wrong.sector);
+        let (expected, found) = (wrong.expected, wrong.found);
+        format!("{tag} of sector {sector}: {found:#x}, expected {expected:#x}")
+    }));
     words.join("  ")
 }
 

@@ -120,6 +120,7 @@ mod tests {
             delayed: 0,
             faults_fired: 3,
             backing_errors: 0,
+            integrity_errors: 0,
             shared_memory: Some(api::SharedMemoryStats {
                 shared: 13_900,
                 copied: 100,

@@ -1,7 +1,7 @@
 //! The limits of a device: what was asked for, held against what the medium can do.
 
-use api::{DeviceConfig, Limits, MAX_RANGE_BYTES};
-use ublk::params::{BlockShift, Discard, Segments};
+use api::{DeviceConfig, Integrity, Limits, MAX_RANGE_BYTES};
+use ublk::params::{BlockShift, Discard, Protection, Segments};
 use ublk::{DataPathKind, Params};
 
 use super::DeviceError;
@@ -37,6 +37,10 @@ pub(super) fn params(
         max_write_zeroes_bytes: max_write_zeroes(config, medium, logical)?,
         segments: segments(config),
         dma_alignment_mask: alignment_mask(config, medium, data_path)?,
+        protection: match config.integrity {
+            Integrity::None => None,
+            Integrity::T10Crc => Some(Protection::T10Crc),
+        },
     })
 }
 

@@ -11,8 +11,9 @@ use ublk::control::AddDevice;
 use ublk::memory::SharedMemory;
 use ublk::{DataPathKind, Features, Params, TransportKind};
 
-use super::{DeviceError, geometry, unprivileged};
+use super::{DeviceError, geometry, protection, unprivileged};
 use crate::backing::{Backing, Mode};
+use crate::integrity::{Integrity, TagStore};
 use crate::kept_memory::KeptMemory;
 use crate::target::{LoopFile, Null, Ram, Target, Zeroing};
 
@@ -24,6 +25,8 @@ pub(super) struct Plan {
     pub(super) data_path: DataPathKind,
     pub(super) transport: TransportKind,
     pub(super) source: Source,
+    /// Where protection information is kept; none on devices without.
+    pub(super) tags: Option<Arc<TagStore>>,
 }
 
 /// What the queues' targets are made from.
@@ -151,10 +154,12 @@ impl Plan {
         };
         offered.require(transport.features())?;
         let offered = unprivileged::features_left(config, offered)?;
-        let data_path = choose_data_path(config.data_path, offered)?;
+        let data_path = choose_data_path(protection::data_path(config)?, offered)?;
+        offered.require(protection::features(config))?;
         let recovery = recovery_features(config, offered)?;
         let medium = Medium::open(config, memory)?;
         let params = geometry::params(config, &medium, data_path)?;
+        let tags = protection::open(config, &params)?;
         // A scan would let the kernel's own probing use up one-shot faults.
         let quiet_start = offered & Features::NO_AUTO_PART_SCAN;
         let owner = match config.unprivileged {
@@ -166,7 +171,12 @@ impl Plan {
             queues: config.queues,
             depth: config.depth,
             max_io_bytes: config.max_io_bytes,
-            flags: data_path.features() | transport.features() | quiet_start | recovery | owner,
+            flags: data_path.features()
+                | transport.features()
+                | protection::features(config)
+                | quiet_start
+                | recovery
+                | owner,
         };
         Ok(Self {
             add,
@@ -174,7 +184,17 @@ impl Plan {
             data_path,
             transport,
             source: medium.source,
+            tags,
         })
+    }
+}
+
+impl Plan {
+    /// What one queue checks protection information with; none on devices without.
+    pub(super) fn integrity(&self, max_io_bytes: u32) -> Option<Integrity> {
+        let tags = Arc::clone(self.tags.as_ref()?);
+        let block = self.params.logical_block.bytes();
+        Some(Integrity::new(tags, block, max_io_bytes))
     }
 }
 

@@ -89,6 +89,7 @@ impl Threads {
                     },
                 },
                 target: plan.source.target(info.depth),
+                integrity: plan.integrity(info.max_io_bytes),
                 // The backing's lock lives as long as a queue uses the backing.
                 _source: plan.source.clone(),
                 device: Arc::clone(device),
@@ -163,6 +164,7 @@ impl Threads {
 struct Start {
     config: QueueConfig,
     target: crate::target::Target,
+    integrity: Option<crate::integrity::Integrity>,
     _source: super::plan::Source,
     device: Arc<DeviceShared>,
     shared: Arc<QueueShared>,
@@ -207,6 +209,7 @@ impl Start {
             }),
         };
         ending.error = QueueLoop::new(queue, self.target, depth, self.device, self.shared)
+            .with_integrity(self.integrity)
             .run()
             .err();
     }

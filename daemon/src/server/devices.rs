@@ -77,6 +77,7 @@ pub(super) fn describe(device: &device::Device) -> Device {
         target: device.target(),
         size_bytes: device.size_bytes(),
         data_path: device.data_path(),
+        integrity: device.config.integrity,
         transport: device.config.transport,
         queues: device.info.queues,
         depth: device.info.depth,

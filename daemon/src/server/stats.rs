@@ -42,6 +42,11 @@ pub(super) async fn show(Subject(device): Subject) -> Json<DeviceStats> {
             .iter()
             .map(|queue| queue.stats.backing_errors.total.get())
             .sum(),
+        integrity_errors: device
+            .queues
+            .iter()
+            .map(|queue| queue.stats.integrity_errors.total.get())
+            .sum(),
         shared_memory: shared_memory(&device),
         queues,
     })

@@ -83,7 +83,7 @@ impl UserCopy {
 }
 
 /// Where the payload of (queue, tag) begins in the character device (`ublk_pos`, ublk_drv.c).
-fn position(queue: u16, tag: u16) -> i64 {
+pub(crate) fn position(queue: u16, tag: u16) -> i64 {
     i64::from(sys::UBLKSRV_IO_BUF_OFFSET)
         + (i64::from(queue) << sys::UBLK_QID_OFF)
         + (i64::from(tag) << sys::UBLK_TAG_OFF)

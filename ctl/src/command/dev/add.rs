@@ -7,7 +7,8 @@ use std::path::{self, PathBuf};
 use anyhow::{Context as _, Error, Result};
 use api::fault::Rule;
 use api::{
-    ClientError, DataPath, Device, DeviceConfig, Problem, Recovery, TargetConfig, Transport, call,
+    ClientError, DataPath, Device, DeviceConfig, Integrity, Problem, Recovery, TargetConfig,
+    Transport, call,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -44,7 +45,8 @@ pub(crate) enum Target {
     #[command(after_help = "Examples:
   bvecctl dev add ram --size 256M
   bvecctl dev add ram --size 64M --data-path user-copy --logical-block 4K
-  bvecctl dev add ram --size 64M --recovery reissue")]
+  bvecctl dev add ram --size 64M --recovery reissue
+  bvecctl dev add ram --size 64M --integrity t10-crc")]
     Ram {
         /// Size of the device, such as 256M.
         #[arg(long, value_name = "SIZE")]
@@ -84,6 +86,9 @@ pub(crate) struct Common {
     /// Requests in flight a queue.
     #[arg(long, value_name = "N", default_value_t = 128)]
     depth: u16,
+    /// Protection information of each block, checked on the way in and out; needs user-copy.
+    #[arg(long, value_name = "KIND", default_value = "none", value_parser = integrity())]
+    integrity: Integrity,
     /// Make a device of the ordinary user that bvecd runs as.
     #[arg(long)]
     unprivileged: bool,
@@ -103,6 +108,11 @@ pub(crate) struct Common {
 fn data_path() -> impl TypedValueParser<Value = DataPath> {
     PossibleValuesParser::new(DataPath::ALL.map(DataPath::name))
         .try_map(|word| word.parse::<DataPath>())
+}
+
+fn integrity() -> impl TypedValueParser<Value = Integrity> {
+    PossibleValuesParser::new(Integrity::ALL.map(Integrity::name))
+        .try_map(|word| word.parse::<Integrity>())
 }
 
 fn transport() -> impl TypedValueParser<Value = Transport> {
@@ -176,6 +186,7 @@ impl Common {
             transport: self.transport,
             queues: self.queues,
             depth: self.depth,
+            integrity: self.integrity,
             unprivileged: self.unprivileged,
             recovery: self.recovery,
             rules: self
@@ -228,6 +239,7 @@ fn flag(pointer: &str) -> Option<&'static str> {
         "/target/loop/direct" => "--direct",
         "/target/ram/size_bytes" | "/target/null/size_bytes" => "--size",
         "/data_path" => "--data-path",
+        "/integrity" => "--integrity",
         "/transport" => "--transport",
         "/queues" => "--queues",
         "/depth" => "--depth",

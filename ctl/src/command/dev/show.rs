@@ -24,6 +24,7 @@ pub(super) fn text(device: &Device) -> String {
         ("access", mode.to_owned()),
         ("without bvecd", without_daemon(device.recovery).to_owned()),
         ("data path", device.data_path.to_string()),
+        ("integrity", device.integrity.to_string()),
         ("transport", device.transport.to_string()),
         (
             "queues",
