@@ -271,7 +271,13 @@ impl Queue {
                 len_bytes,
             } => allocate_entry(mode, offset_bytes, len_bytes),
         };
-        self.push(&entry.user_data(Token::Backing(tag).pack()))?;
+        let mut entry = entry.user_data(Token::Backing(tag).pack());
+        if self.config.backing_in_memory {
+            // The attempt to do it without a worker would fail. The worker looks up the slot of a fixed
+            // buffer late, which is safe because nothing is committed before its end.
+            entry = entry.flags(squeue::Flags::ASYNC);
+        }
+        self.push(&entry)?;
         Ok(Submitted::UnderWay)
     }
 
