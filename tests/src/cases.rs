@@ -19,6 +19,7 @@ mod operations;
 mod protection;
 mod queues;
 mod recovery;
+mod registration;
 mod resize;
 mod safety;
 mod schemas;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Case> {
         operations::CASES,
         protection::CASES,
         queues::CASES,
+        registration::CASES,
         faults::CASES,
         geometry::CASES,
         holds::CASES,

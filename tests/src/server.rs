@@ -24,6 +24,9 @@ use crate::deadline::wait_for;
 /// The size of the device.
 pub(crate) const SIZE: u64 = 4 << 20;
 
+/// Its tags.
+pub(crate) const DEPTH: u16 = 8;
+
 /// What the device is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
@@ -31,6 +34,8 @@ pub(crate) struct Spec {
     pub(crate) transport: TransportKind,
     /// What operations on the backing work on.
     pub(crate) backing: Option<Arc<OwnedFd>>,
+    /// Tags from this one on are delivered unregistered.
+    pub(crate) automatic_tags: u16,
 }
 
 impl Spec {
@@ -39,6 +44,7 @@ impl Spec {
             data_path,
             transport: TransportKind::PerIo,
             backing: None,
+            automatic_tags: QueueConfig::ALL_TAGS,
         }
     }
 
@@ -79,7 +85,7 @@ impl Server {
         let info = control::add(AddDevice {
             id: None,
             queues: 1,
-            depth: 8,
+            depth: DEPTH,
             max_io_bytes: 512 << 10,
             flags: spec.data_path.features()
                 | spec.transport.features()
@@ -94,7 +100,7 @@ impl Server {
             max_io_bytes: info.max_io_bytes,
             data_path: spec.data_path,
             transport: spec.transport,
-            automatic_tags: QueueConfig::ALL_TAGS,
+            automatic_tags: spec.automatic_tags,
             char_device: ublk::char_device::open(info.id).unwrap(),
             backing: spec.backing,
             backing_in_memory: false,

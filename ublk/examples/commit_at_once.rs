@@ -70,7 +70,6 @@ fn serve(
         shared: ublk::SharedQueue::default(),
         backing: None,
         backing_in_memory: false,
-        shared: SharedQueue::default(),
         wake: Arc::new(EventFd::new()?.into()),
     };
     // START_DEV waits until the queue has fetched, which must happen on the thread that serves it.
