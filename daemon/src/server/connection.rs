@@ -75,6 +75,15 @@ impl Connection {
         self.files.clone()
     }
 
+    /// After a short read there is nothing more for now, which tokio's own stream remembers as well. Without
+    /// it the next read, which comes before the handler runs, would already see that a client has hung up,
+    /// and its request would be dropped unheard.
+    fn wait_for_more(&self) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        // The answer is the error above; what counts is that readiness is cleared.
+        let _ = self.stream.try_io(Interest::READABLE, nothing);
+    }
+
     fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -105,6 +114,9 @@ impl AsyncRead for Connection {
                 .try_io(Interest::READABLE, || self.receive(free));
             match received {
                 Ok(bytes) => {
+                    if (1..free.len()).contains(&bytes) {
+                        self.wait_for_more();
+                    }
                     into.advance(bytes);
                     return Poll::Ready(Ok(()));
                 }
