@@ -64,6 +64,13 @@ pub(super) struct Connection {
     files: Files,
 }
 
+/// What one read brought.
+struct Received {
+    bytes: usize,
+    /// Whether files came with it.
+    files: bool,
+}
+
 impl Connection {
     /// Who is at the other end.
     pub(super) fn peer(&self) -> io::Result<UCred> {
@@ -84,19 +91,24 @@ impl Connection {
         let _ = self.stream.try_io(Interest::READABLE, nothing);
     }
 
-    fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
+    fn receive(&self, into: &mut [u8]) -> io::Result<Received> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(into)];
         // The kernel closes what does not fit into the space (`scm_detach_fds`).
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let received = recvmsg(&self.stream, &mut parts, &mut control, flags)?;
+        let mut files = false;
         for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(files) = message {
-                files.for_each(|file| self.files.keep(file));
+            if let RecvAncillaryMessage::ScmRights(sent) = message {
+                files = true;
+                sent.for_each(|file| self.files.keep(file));
             }
         }
-        Ok(received.bytes)
+        Ok(Received {
+            bytes: received.bytes,
+            files,
+        })
     }
 }
 
@@ -113,8 +125,9 @@ impl AsyncRead for Connection {
                 .stream
                 .try_io(Interest::READABLE, || self.receive(free));
             match received {
-                Ok(bytes) => {
-                    if (1..free.len()).contains(&bytes) {
+                Ok(Received { bytes, files }) => {
+                    // A read ends behind a file that it brings, whatever follows (`unix_stream_read_generic`).
+                    if !files && (1..free.len()).contains(&bytes) {
                         self.wait_for_more();
                     }
                     into.advance(bytes);
