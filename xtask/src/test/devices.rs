@@ -99,7 +99,12 @@ fn guest(
         },
         env,
         programs: [&programs.tools[..], &programs.tests, &found].concat(),
-        modules: vec!["ublk_drv".into(), "loop".into(), "null_blk".into()],
+        modules: vec![
+            "ublk_drv".into(),
+            "loop".into(),
+            "null_blk".into(),
+            "brd".into(),
+        ],
         ..Vm::new(command)
     }
 }
