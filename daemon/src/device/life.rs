@@ -227,7 +227,12 @@ impl Device {
         match self.settled(&life)? {
             DeviceState::Live => return Ok(()),
             DeviceState::Quiesced => self.recover(&mut life)?,
-            _ => self.serve(&mut life, How::Start)?,
+            _ => {
+                // An older driver takes no second FETCH of a tag (EINVAL on 6.12): it resets its queues only
+                // for a recovery. Those that reset them when the server closes the device have QUIESCE as well.
+                Features::probe()?.require(Features::QUIESCE)?;
+                self.serve(&mut life, How::Start)?;
+            }
         }
         self.report(EventKind::DeviceResumed, None);
         Ok(())

@@ -4,7 +4,7 @@ use api::{DataPath, DeviceConfig, ProblemCode, Recovery, TargetConfig, call};
 
 use crate::client_io::Disk;
 use crate::daemon::{Daemon, block_devices, char_devices, config, kept_memory};
-use crate::outcome::{Case, Outcome};
+use crate::outcome::{Case, Outcome, need_flag};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -111,6 +111,8 @@ fn bad_state() -> Outcome {
 
 fn backing_shrank() -> Outcome {
     let mut daemon = Daemon::start();
+    // Before, a takeover that is refused has used up the recovery: START_USER_RECOVERY is EINVAL then.
+    need_flag!(daemon, "QUIESCE");
     let file = daemon.file(SIZE);
     let target = TargetConfig::Loop {
         file: file.clone(),
