@@ -228,9 +228,9 @@ impl Device {
             DeviceState::Live => return Ok(()),
             DeviceState::Quiesced => self.recover(&mut life)?,
             _ => {
-                // An older driver takes no second FETCH of a tag (EINVAL on 6.12): it resets its queues only
-                // for a recovery. Those that reset them when the server closes the device have QUIESCE as well.
-                Features::probe()?.require(Features::QUIESCE)?;
+                // An older driver takes no second FETCH of a tag: EINVAL on 6.12, EBUSY on 7.2, where it was
+                // tried. That of 7.3 does, and is known by its newest flag.
+                Features::probe()?.require(Features::IO_DESC_SIZE)?;
                 self.serve(&mut life, How::Start)?;
             }
         }

@@ -66,7 +66,7 @@ fn quiesce(daemon: &Daemon, id: u32) -> api::DeviceChanged {
 
 fn stop_and_resume() -> Outcome {
     let daemon = Daemon::start();
-    need_flag!(daemon, "QUIESCE");
+    need_flag!(daemon, "IO_DESC_SIZE");
     for recovery in [Recovery::Fail, Recovery::Reissue] {
         let device = daemon.add(&recoverable(SIZE, DataPath::Copy, recovery));
         Disk::open(&device.path).write(4096, &[7; 4096]);
@@ -102,7 +102,7 @@ fn stop_and_resume() -> Outcome {
 
 fn stop_with_held() -> Outcome {
     let daemon = Daemon::start();
-    need_flag!(daemon, "QUIESCE");
+    need_flag!(daemon, "IO_DESC_SIZE");
     let device = daemon.add_ram(SIZE, DataPath::Copy);
     daemon.rule(device.id, "h", "hold where op=read");
     let reader = read_in_background(&device.path, 0, 4096);
