@@ -305,6 +305,7 @@ fn quiesce_refused() -> Outcome {
 fn quiesced_goes() -> Outcome {
     let daemon = Daemon::start();
     need_flag!(daemon, "QUIESCE");
+    need_flag!(daemon, "IO_DESC_SIZE");
     for delete in [false, true] {
         let device = daemon.add(&recoverable(SIZE, DataPath::Copy, Recovery::Queue));
         quiesce(&daemon, device.id);
