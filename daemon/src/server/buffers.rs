@@ -10,12 +10,12 @@ use api::{
 };
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use ublk::{BufferError, SharedBuffer};
 
 use super::peer::Peer;
-use super::reply::{Refusal, Reply, Subject, malformed};
+use super::reply::{Refusal, Reply, Subject, path_number};
 use crate::device::BufferChange;
 use crate::devices::Devices;
 
@@ -133,22 +133,20 @@ fn describe(device: u32, buffer: &SharedBuffer) -> Buffer {
 }
 
 fn refusal(error: BufferChange) -> Refusal {
-    let text = error.to_string();
-    let code = match &error {
-        BufferChange::Device(_) => match error {
-            BufferChange::Device(error) => return error.into(),
-            _ => ProblemCode::Internal,
-        },
+    let code = match error {
+        BufferChange::Device(error) => return error.into(),
         BufferChange::DataPath { .. } | BufferChange::Held { .. } | BufferChange::NotServing(_) => {
             ProblemCode::Conflict
         }
-        BufferChange::Buffer(error) => match error {
-            BufferError::Registered | BufferError::TooMany => ProblemCode::Conflict,
-            BufferError::Driver(_) | BufferError::System { .. } => ProblemCode::Internal,
-            _ => ProblemCode::InvalidField,
-        },
+        BufferChange::Buffer(BufferError::Registered | BufferError::TooMany) => {
+            ProblemCode::Conflict
+        }
+        BufferChange::Buffer(BufferError::Driver(_) | BufferError::System { .. }) => {
+            ProblemCode::Internal
+        }
+        BufferChange::Buffer(_) => ProblemCode::InvalidField,
     };
-    Refusal(Problem::new(code, text))
+    Refusal(Problem::new(code, error.to_string()))
 }
 
 /// The buffer's number in the path.
@@ -162,16 +160,8 @@ impl FromRequestParts<Arc<Devices>> for BufferNumber {
         parts: &mut Parts,
         devices: &Arc<Devices>,
     ) -> Result<Self, Refusal> {
-        let parameters = RawPathParams::from_request_parts(parts, devices).await;
-        let parameters = parameters.map_err(|error| malformed(error.to_string()))?;
-        let text = parameters
-            .iter()
-            .find(|(name, _)| *name == "buffer")
-            .map_or("", |(_, text)| text);
-        let number = text.parse().map_err(|_| {
-            let problem = Problem::new(ProblemCode::Malformed, format!("found buffer `{text}`"));
-            Refusal(problem.expecting("a number, as `bvecctl buffer list` shows it"))
-        })?;
+        let hint = "a number, as `bvecctl buffer list` shows it";
+        let number = path_number(parts, devices, ("buffer", "buffer"), hint).await?;
         Ok(Self(number))
     }
 }

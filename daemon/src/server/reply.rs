@@ -1,5 +1,6 @@
 //! What the handlers share: the subject of a path, refusals, bodies.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
@@ -95,6 +96,25 @@ fn backing_problem(error: &BackingError) -> Problem {
     Problem::new(code, error.to_string()).at("/target/loop/file")
 }
 
+/// A number in the path: the parameter's name in the route and in the message, and what would be right.
+pub(super) async fn path_number<T: FromStr>(
+    parts: &mut Parts,
+    devices: &Arc<Devices>,
+    (parameter, thing): (&str, &str),
+    expected: &str,
+) -> Result<T, Refusal> {
+    let parameters = RawPathParams::from_request_parts(parts, devices).await;
+    let parameters = parameters.map_err(|error| malformed(error.to_string()))?;
+    let text = parameters
+        .iter()
+        .find(|(name, _)| *name == parameter)
+        .map_or("", |(_, text)| text);
+    text.parse().map_err(|_| {
+        let problem = Problem::new(ProblemCode::Malformed, format!("found {thing} `{text}`"));
+        Refusal(problem.expecting(expected))
+    })
+}
+
 /// The number in the path.
 #[derive(Debug)]
 pub(super) struct DeviceId(pub(super) u32);
@@ -106,16 +126,8 @@ impl FromRequestParts<Arc<Devices>> for DeviceId {
         parts: &mut Parts,
         devices: &Arc<Devices>,
     ) -> Result<Self, Refusal> {
-        let parameters = RawPathParams::from_request_parts(parts, devices).await;
-        let parameters = parameters.map_err(|error| malformed(error.to_string()))?;
-        let text = parameters
-            .iter()
-            .find(|(name, _)| *name == "id")
-            .map_or("", |(_, text)| text);
-        let id = text.parse().map_err(|_| {
-            let problem = Problem::new(ProblemCode::Malformed, format!("found device `{text}`"));
-            Refusal(problem.expecting("a number, as in /dev/ublkbN"))
-        })?;
+        let hint = "a number, as in /dev/ublkbN";
+        let id = path_number(parts, devices, ("id", "device"), hint).await?;
         Ok(Self(id))
     }
 }
