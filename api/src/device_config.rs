@@ -1,6 +1,6 @@
 //! What a device is to be: the body of `POST /v1/devices`.
 
-use fault::{Geometry, Rule, RuleSet, SECTOR_BYTES};
+use fault::{DeviceFacts, Rule, RuleSet, SECTOR_BYTES};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -197,10 +197,16 @@ impl DeviceConfig {
         geometry::check(self)?;
         self.check_target()?;
         let size_bytes = self.target.size_bytes().unwrap_or(u64::MAX);
-        let geometry = Geometry {
-            sectors: size_bytes / SECTOR_BYTES,
+        // What only the daemon knows is left to it.
+        let facts = DeviceFacts {
+            logical_block_bytes: self.logical_block_bytes.unwrap_or(512),
+            queues: self.queues,
+            depth: self.depth,
+            integrity: self.integrity != Integrity::None,
+            unprivileged: self.unprivileged,
+            ..DeviceFacts::of_size(size_bytes / SECTOR_BYTES)
         };
-        match RuleSet::compile(0, self.seed, self.rules.clone(), None, geometry) {
+        match RuleSet::compile(0, self.seed, self.rules.clone(), None, &facts) {
             Ok(_) => Ok(()),
             Err(error) => Err(Problem::rule_of_list(&error)),
         }

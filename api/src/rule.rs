@@ -10,7 +10,7 @@ pub struct RuleStatus {
     /// The rule.
     pub rule: Rule,
     /// The rule in words.
-    #[schema(example = "fail:status=MEDIUM where op=read,lba=2048+8 when count=1")]
+    #[schema(example = "fail(status=MEDIUM) where op=read,lba=2048+8 when count=1")]
     pub words: String,
     /// What it has done.
     pub counters: Counters,

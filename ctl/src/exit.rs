@@ -240,7 +240,7 @@ mod tests {
             error,
         });
         insta::assert_snapshot!(message(&error), @r"
-        bvecctl: failed to read the rule `bad`: column 6: found `wher`, expected a comma after parameters, `where` or `when`
+        bvecctl: failed to read the rule `bad`: column 6: found `wher`, expected a comma after parameters, `where`, `when` or `with`
           fail wher op=read
                ^
         ");

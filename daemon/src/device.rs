@@ -2,6 +2,7 @@
 
 mod buffers;
 mod error;
+mod facts;
 mod geometry;
 mod life;
 mod make;
@@ -17,7 +18,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{DataPath, DeviceConfig, DeviceState, EventKind, TargetConfig};
-use fault::Geometry;
 use tokio::sync::mpsc;
 use ublk::{DataPathKind, DeviceInfo};
 
@@ -175,12 +175,6 @@ impl Device {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The geometry that rules are checked against.
-    #[must_use]
-    pub fn geometry(&self) -> Geometry {
-        geometry_of(self.size_bytes())
-    }
-
     /// How many requests it has taken and not answered.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
@@ -244,11 +238,5 @@ impl Device {
             ..Event::of(kind)
         };
         self.shared.events.push(event);
-    }
-}
-
-fn geometry_of(size_bytes: u64) -> Geometry {
-    Geometry {
-        sectors: size_bytes >> 9,
     }
 }

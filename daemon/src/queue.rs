@@ -144,11 +144,12 @@ impl QueueLoop {
         self.device
             .report_decision(&self.shared, &request, &mark, &verdict);
         let next = match verdict.terminal {
-            Terminal::Pass => Next::Serve,
-            Terminal::Fail(status) => Next::Fail(status),
+            Terminal::Fail { status, .. } => Next::Fail(status),
             Terminal::Hold { max_ns, then } => Next::Hold { max_ns, then },
+            // Rules with other actions are refused, see `device/facts.rs`.
+            _ => Next::Serve,
         };
-        if verdict.delay_ns == 0 {
+        if verdict.submit_delay_ns == 0 {
             return self.follow(request, next, &mark);
         }
         self.shared.stats.delayed.add(1);

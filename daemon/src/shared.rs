@@ -85,12 +85,12 @@ pub struct QueueShared {
 impl QueueShared {
     /// A request as the fault engine sees it; none for an operation that no rule can name.
     pub(crate) fn subject(&self, request: &Request) -> Option<fault::Request> {
+        let op = fault_op(request.op())?;
+        let sector = fault::Sector(request.sector());
         Some(fault::Request {
-            op: fault_op(request.op())?,
-            sector: fault::Sector(request.sector()),
-            sectors: request.sectors(),
             queue: self.queue,
             tag: request.tag(),
+            ..fault::Request::new(op, sector, request.sectors())
         })
     }
 }
@@ -117,9 +117,10 @@ impl DeviceShared {
         verdict: &Verdict,
     ) {
         let decision = match verdict.terminal {
-            Terminal::Fail(_) => Decision::Fail,
+            Terminal::Fail { .. } => Decision::Fail,
             Terminal::Hold { .. } => Decision::Hold,
-            Terminal::Pass => Decision::Delay,
+            // Rules with other actions are refused, see `device/facts.rs`.
+            _ => Decision::Delay,
         };
         // Every action of this engine acts before the target sees the request.
         let event = self.about(queue, request, mark, EventKind::Fired);

@@ -2,10 +2,17 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::action::Action;
+use crate::action::{Action, Dist};
+use crate::extent::Extent;
+use crate::facts::ActionSet;
 use crate::request::Request;
 use crate::ruleset::{Compiled, RuleSet};
 use crate::verdict::{Terminal, Verdict};
+
+/// What decisions are made about.
+pub(crate) const CARRIED_OUT: ActionSet = ActionSet::FAIL
+    .union(ActionSet::DELAY)
+    .union(ActionSet::HOLD);
 
 impl RuleSet {
     /// Decides about one request, at `now_ns` on the caller's clock.
@@ -22,7 +29,7 @@ impl RuleSet {
                 rule.amend(&mut verdict);
             }
         }
-        verdict.due_ns = now_ns.saturating_add(verdict.delay_ns);
+        verdict.due_ns = now_ns.saturating_add(verdict.submit_delay_ns);
         verdict
     }
 }
@@ -87,13 +94,20 @@ impl Compiled {
     /// Adds this rule's action to the verdict.
     fn amend(&self, verdict: &mut Verdict) {
         let terminal = match self.rule.action {
-            Action::Delay { ns } => {
-                verdict.delay_ns = verdict.delay_ns.saturating_add(ns);
+            Action::Delay {
+                dist: Dist::Fixed(ns),
+                ..
+            } => {
+                verdict.submit_delay_ns = verdict.submit_delay_ns.saturating_add(ns);
                 verdict.rule = verdict.rule.or(Some(self.index));
                 return;
             }
-            Action::Fail { status } => Terminal::Fail(status),
+            Action::Fail { status, .. } => Terminal::Fail {
+                status,
+                effect: Extent::NONE,
+            },
             Action::Hold { max_ns, then } => Terminal::Hold { max_ns, then },
+            _ => return,
         };
         verdict.terminal = terminal;
         verdict.rule = Some(self.index);
@@ -105,33 +119,34 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Counters, Geometry, Op, Rule, Sector, Status, Then};
+    use crate::{Counters, DeviceFacts, Op, Rule, Sector, Status, Then};
 
-    const GEOMETRY: Geometry = Geometry { sectors: 1 << 20 };
+    const FACTS: &DeviceFacts = &DeviceFacts::of_size(1 << 20);
 
     fn set(seed: u64, words: &[&str]) -> RuleSet {
         let rules = words.iter().enumerate();
         let rules = rules
             .map(|(n, words)| Rule::parse(&format!("r{n}"), words).unwrap())
             .collect();
-        RuleSet::compile(1, seed, rules, None, GEOMETRY).unwrap()
+        RuleSet::compile(1, seed, rules, None, FACTS).unwrap()
     }
 
     fn read(sector: u64) -> Request {
-        Request {
-            op: Op::Read,
-            sector: Sector(sector),
-            sectors: 8,
-            queue: 0,
-            tag: 0,
-        }
+        Request::new(Op::Read, Sector(sector), 8)
     }
 
     /// The numbers, from 1, of the requests on which a rule with this trigger fires, of so many.
     fn firings(trigger: &str, requests: u64) -> Vec<u64> {
-        let set = set(1, &[&format!("fail when {trigger}")]);
+        let set = set(1, &[&format!("fail when {trigger} with allow_inert=yes")]);
         let fires = |n: &u64| !set.decide(&read(*n), 0).is_pass();
         (1..=requests).filter(fires).collect()
+    }
+
+    fn failed(status: Status) -> Terminal {
+        Terminal::Fail {
+            status,
+            effect: Extent::NONE,
+        }
     }
 
     fn counters(set: &RuleSet, rule: usize) -> Counters {
@@ -163,7 +178,7 @@ mod tests {
     fn certainties_are_not_drawn() {
         assert_eq!(firings("prob=0", 100), [0; 0]);
         assert_eq!(firings("prob=1", 100).len(), 100);
-        let set = set(1, &["fail when prob=0"]);
+        let set = set(1, &["fail when prob=0 with allow_inert=yes"]);
         set.decide(&read(0), 0);
         assert_eq!(counters(&set, 0).prob_miss, 1);
     }
@@ -196,13 +211,13 @@ mod tests {
                 "delay:1ms",
                 "fail:MEDIUM",
                 "delay:2ms",
-                "hold:5s,then=fail:TIMEOUT",
+                "hold:5s,then=fail:TIMEOUT with allow_inert=yes",
             ],
         );
         let verdict = set.decide(&read(0), 100);
-        assert_eq!(verdict.delay_ns, 3_000_000);
+        assert_eq!(verdict.submit_delay_ns, 3_000_000);
         assert_eq!(verdict.due_ns, 3_000_100);
-        assert_eq!(verdict.terminal, Terminal::Fail(Status::Medium));
+        assert_eq!(verdict.terminal, failed(Status::Medium));
         assert_eq!(set.rule(verdict.rule.unwrap()).unwrap().name, "r1");
         assert_eq!(
             (counters(&set, 3).shadowed, counters(&set, 3).fired),
@@ -228,10 +243,7 @@ mod tests {
     fn a_shadowed_rule_keeps_its_count() {
         let set = set(0, &["fail:MEDIUM when count=2", "fail:NOSPC when count=1"]);
         let terminals: Vec<Terminal> = (0..4).map(|n| set.decide(&read(n), 0).terminal).collect();
-        let (medium, nospc) = (
-            Terminal::Fail(Status::Medium),
-            Terminal::Fail(Status::Nospc),
-        );
+        let (medium, nospc) = (failed(Status::Medium), failed(Status::Nospc));
         assert_eq!(terminals, [medium, medium, nospc, Terminal::Pass]);
         let second = counters(&set, 1);
         assert_eq!((second.shadowed, second.fired, second.exhausted), (2, 1, 1));
@@ -254,10 +266,7 @@ mod tests {
             .is_pass()
         );
         assert_eq!(counters(&set, 0).matched, 0);
-        assert_eq!(
-            set.decide(&read(2044), 0).terminal,
-            Terminal::Fail(Status::Medium)
-        );
+        assert_eq!(set.decide(&read(2044), 0).terminal, failed(Status::Medium));
         assert!(set.decide(&read(2048), 0).is_pass());
         assert_eq!(counters(&set, 0).first_fired, Some(Sector(2044)));
     }
@@ -291,7 +300,7 @@ mod tests {
             assert_eq!(sum(&counters(&set, rule)), 20_000);
         }
         // The draws of 20,000 ordinals are the same whichever thread takes which.
-        let alone = self::set(3, &["fail", "fail", "delay:1ns when prob=0.5"]);
+        let alone = self::set(3, &["delay:1ns", "fail", "delay:1ns when prob=0.5"]);
         for n in 0..20_000 {
             alone.decide(&read(n), 0);
         }
@@ -306,21 +315,16 @@ mod tests {
             0_u16..4,
             0_u16..32,
         )
-            .prop_map(|(op, sector, sectors, queue, tag)| match op {
-                Op::Flush => Request {
-                    op,
-                    sector: Sector(0),
-                    sectors: 0,
+            .prop_map(|(op, sector, sectors, queue, tag)| {
+                let plain = match op {
+                    Op::Flush => Request::new(op, Sector(0), 0),
+                    _ => Request::new(op, Sector(sector), sectors),
+                };
+                Request {
                     queue,
                     tag,
-                },
-                _ => Request {
-                    op,
-                    sector: Sector(sector),
-                    sectors,
-                    queue,
-                    tag,
-                },
+                    ..plain
+                }
             })
     }
 
@@ -355,8 +359,8 @@ mod tests {
             let beside = set(seed, &["delay:1ms when prob=0.5", "fail when prob=0.5"]);
             for request in &requests {
                 prop_assert_eq!(
-                    alone.decide(request, 0).delay_ns,
-                    beside.decide(request, 0).delay_ns
+                    alone.decide(request, 0).submit_delay_ns,
+                    beside.decide(request, 0).submit_delay_ns
                 );
             }
         }

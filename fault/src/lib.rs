@@ -20,14 +20,23 @@
 //! conflicts. Delays add up; the first terminal action (fail, hold) decides; later ones are counted as
 //! shadowed. See [`RuleSet::decide`].
 
+#![expect(dead_code, reason = "the decision learns the new actions next")]
+
 mod action;
 mod check;
+mod device;
 mod draw;
 mod engine;
 mod error;
+mod extent;
+mod facts;
 mod history;
+mod label;
+mod length;
 mod matcher;
+mod notation;
 mod op;
+mod options;
 mod range;
 mod request;
 mod rule;
@@ -42,18 +51,30 @@ mod trigger;
 mod verdict;
 pub mod words;
 
-pub use action::{Action, DEFAULT_HOLD_NS, MAX_PARK_NS, Then};
-pub use check::MAX_RULES;
+pub use action::{
+    Action, Corruption, CrashPoint, DEFAULT_HOLD_NS, DEFAULT_REORDER_NS, Dist, Effect, Heal, Kind,
+    MAX_PARK_NS, MAX_PARTS, MAX_POINTS, Persist, PiTag, Place, Point, Removal, Scope, Side, Stage,
+    Then, Torn, Unit, Window,
+};
+pub use check::{MAX_BAD_SECTORS, MAX_RULES};
+pub use device::{DeviceHistory, DeviceSnapshot, MAX_MARKS};
 pub use error::{RuleError, ValueError, WordsError};
+pub use extent::Extent;
+pub use facts::{ActionSet, DeviceFacts};
 pub use history::Counters;
+pub use label::Label;
+pub use length::{Bytes, Sectors};
 pub use op::{Direction, Op, OpSet};
+pub use options::{Arm, DrawBy, OnRemove, Options};
 pub use range::{Ranges, SectorRange};
 pub use request::Request;
 pub use rule::Rule;
 pub use ruleset::{RuleReport, RuleSet};
-pub use sector::{Geometry, SECTOR_BYTES, Sector};
-pub use selector::{Overlap, Selector};
+pub use sector::{SECTOR_BYTES, Sector};
+pub use selector::{
+    Comparison, CountTest, DataTest, Epochs, FlagTest, Flags, Overlap, Selector, SizeTest,
+};
 pub use span::{format_ns, parse_ns};
 pub use status::Status;
-pub use trigger::{Trigger, parse_prob};
-pub use verdict::{RuleIndex, Terminal, Verdict};
+pub use trigger::{Interval, Moment, Rate, Sequence, Trigger, parse_prob};
+pub use verdict::{Few, RuleIndex, Signals, Terminal, Touch, Touches, Verdict};

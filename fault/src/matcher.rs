@@ -111,13 +111,7 @@ mod tests {
     use crate::{Op, Sector};
 
     fn request(sector: u64, sectors: u32) -> Request {
-        Request {
-            op: Op::Read,
-            sector: Sector(sector),
-            sectors,
-            queue: 0,
-            tag: 0,
-        }
+        Request::new(Op::Read, Sector(sector), sectors)
     }
 
     fn matcher(lba: &str, overlap: Overlap) -> Matcher {

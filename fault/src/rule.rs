@@ -7,6 +7,8 @@ use utoipa::ToSchema;
 
 use crate::action::Action;
 use crate::error::WordsError;
+use crate::facts::ActionSet;
+use crate::options::{Arm, Options};
 use crate::selector::Selector;
 use crate::trigger::Trigger;
 use crate::words;
@@ -37,19 +39,46 @@ pub struct Rule {
     pub trigger: Trigger,
     /// What it does then.
     pub action: Action,
+    /// How it stands among the others, and how it comes and goes.
+    #[serde(rename = "with", default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
 }
 
 impl Rule {
-    /// Reads a rule from words: `ACTION [where SEL,...] [when TRIG,...]`.
+    /// Reads a rule from words: `ACTION [where SEL,...] [when TRIG,...] [with OPT,...]`.
     ///
     /// # Errors
     /// The words are not a rule; the error names the column and what would be right there.
     pub fn parse(name: &str, text: &str) -> Result<Self, WordsError> {
         words::parse(name, text)
     }
+
+    /// What the daemon must be able to carry out, and to tell of a request.
+    #[must_use]
+    pub fn needs(&self) -> ActionSet {
+        let mut needs = self.action.needs() | self.selector.needs() | self.trigger.needs();
+        needs.set(ActionSet::ARM, self.options.arm == Arm::Manual);
+        needs.set(ActionSet::ON_REMOVE, !self.options.on_remove.is_default());
+        needs
+    }
+
+    /// Whether what it does, or when, depends on the time.
+    pub(crate) fn needs_clock(&self) -> bool {
+        self.action.needs_clock() || self.trigger.needs_clock() || self.options.ttl_ns.is_some()
+    }
+
+    /// Whether anything is drawn for it.
+    pub(crate) fn draws(&self) -> bool {
+        self.trigger.prob.is_some() || self.action.draws()
+    }
+
+    /// The seed of its draws, if it has one of its own.
+    pub(crate) fn seed(&self) -> Option<u64> {
+        self.options.seed.or(self.trigger.seed)
+    }
 }
 
-/// The canonical words: `ACTION [where SEL,...] [when TRIG,...]`.
+/// The canonical words: `ACTION [where SEL,...] [when TRIG,...] [with OPT,...]`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.action)?;
@@ -58,6 +87,9 @@ impl fmt::Display for Rule {
         }
         if !self.trigger.is_always() {
             write!(f, " when {}", self.trigger)?;
+        }
+        if !self.options.is_default() {
+            write!(f, " with {}", self.options)?;
         }
         Ok(())
     }

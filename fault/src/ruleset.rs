@@ -1,14 +1,15 @@
 //! An immutable, numbered set of rules, ready to decide.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::check::check_rules;
 use crate::draw::Draw;
 use crate::error::RuleError;
+use crate::facts::DeviceFacts;
 use crate::history::{Counters, History};
 use crate::matcher::Matcher;
 use crate::rule::Rule;
-use crate::sector::Geometry;
 use crate::verdict::RuleIndex;
 
 /// One generation of rules. Never changes once compiled, except for the counts its rules keep.
@@ -54,30 +55,33 @@ impl RuleSet {
         Self::default()
     }
 
-    /// Makes generation `generation` of these rules, in the order of evaluation.
+    /// Makes generation `generation` of these rules, asked by priority and then in the order of the list.
     ///
     /// A rule that stands in `previous` under the same name, with the same content and the same seed,
     /// goes on with its counts and its place in its draws; any other starts from nothing.
     ///
     /// # Errors
-    /// A rule does not make sense on a device of this geometry, or two share a name. The error names the
+    /// A rule does not make sense on this device, or the daemon cannot carry it out, or two share a name. The error names the
     /// rule and the field; nothing is kept of the set.
     pub fn compile(
         generation: u64,
         seed: u64,
         rules: Vec<Rule>,
         previous: Option<&Self>,
-        geometry: Geometry,
+        facts: &DeviceFacts,
     ) -> Result<Self, RuleError> {
-        check_rules(&rules, geometry)?;
+        let mut order: Vec<usize> = (0..rules.len()).collect();
+        // The sort is stable: rules of one priority keep the order of the list.
+        order.sort_by_key(|index| Reverse(rules.get(*index).map_or(0, |rule| rule.options.prio)));
+        check_rules(&rules, &order, facts)?;
+        let mut rules = rules;
+        rules.sort_by_key(|rule| Reverse(rule.options.prio));
         let old = previous.map_or(&[][..], |set| &set.rules);
         let rules: Box<[Compiled]> = (0..=u16::MAX)
             .zip(rules)
             .map(|(index, rule)| Compiled::new(RuleIndex(index), rule, seed, generation, old))
             .collect();
-        let needs_clock = rules
-            .iter()
-            .any(|compiled| compiled.rule.action.needs_clock());
+        let needs_clock = rules.iter().any(|compiled| compiled.rule.needs_clock());
         Ok(Self {
             generation,
             needs_clock,
@@ -133,7 +137,7 @@ impl RuleSet {
 
 impl Compiled {
     fn new(index: RuleIndex, rule: Rule, seed: u64, generation: u64, old: &[Self]) -> Self {
-        let seed = rule.trigger.seed.unwrap_or(seed);
+        let seed = rule.seed().unwrap_or(seed);
         let kept = old.iter().find(|old| old.rule == rule && old.seed == seed);
         let (history, since) = match kept {
             Some(old) => (Arc::clone(&old.history), old.since),
@@ -156,14 +160,8 @@ mod tests {
     use super::*;
     use crate::{Op, Request, Sector};
 
-    const GEOMETRY: Geometry = Geometry { sectors: 4096 };
-    const READ: Request = Request {
-        op: Op::Read,
-        sector: Sector(0),
-        sectors: 8,
-        queue: 0,
-        tag: 0,
-    };
+    const FACTS: &DeviceFacts = &DeviceFacts::of_size(4096);
+    const READ: Request = Request::new(Op::Read, Sector(0), 8);
 
     fn rules(words: &[(&str, &str)]) -> Vec<Rule> {
         words
@@ -181,10 +179,10 @@ mod tests {
     #[test]
     fn an_unchanged_rule_keeps_its_counts_and_a_changed_one_starts_again() {
         let before = rules(&[("a", "delay:1ms"), ("b", "delay:1ms"), ("c", "delay:1ms")]);
-        let first = RuleSet::compile(1, 7, before, None, GEOMETRY).unwrap();
+        let first = RuleSet::compile(1, 7, before, None, FACTS).unwrap();
         first.decide(&READ, 0);
         let after = rules(&[("c", "delay:1ms"), ("a", "delay:1ms"), ("b", "delay:2ms")]);
-        let second = RuleSet::compile(2, 7, after, Some(&first), GEOMETRY).unwrap();
+        let second = RuleSet::compile(2, 7, after, Some(&first), FACTS).unwrap();
         second.decide(&READ, 0);
         let expected =
             [("c", 2, 1), ("a", 2, 1), ("b", 1, 2)].map(|(n, f, s)| (n.to_owned(), f, s));
@@ -196,25 +194,25 @@ mod tests {
     #[test]
     fn another_seed_starts_again() {
         let one = || rules(&[("a", "delay:1ms when prob=1")]);
-        let first = RuleSet::compile(1, 7, one(), None, GEOMETRY).unwrap();
+        let first = RuleSet::compile(1, 7, one(), None, FACTS).unwrap();
         first.decide(&READ, 0);
-        let second = RuleSet::compile(2, 8, one(), Some(&first), GEOMETRY).unwrap();
+        let second = RuleSet::compile(2, 8, one(), Some(&first), FACTS).unwrap();
         assert_eq!(fired(&second)[0].1, 0);
     }
 
     #[test]
     fn a_used_up_rule_stays_used_up() {
         let one = || rules(&[("a", "fail when count=1")]);
-        let first = RuleSet::compile(1, 7, one(), None, GEOMETRY).unwrap();
+        let first = RuleSet::compile(1, 7, one(), None, FACTS).unwrap();
         assert!(!first.decide(&READ, 0).is_pass());
-        let second = RuleSet::compile(2, 7, one(), Some(&first), GEOMETRY).unwrap();
+        let second = RuleSet::compile(2, 7, one(), Some(&first), FACTS).unwrap();
         assert!(second.decide(&READ, 0).is_pass());
     }
 
     #[test]
     fn the_clock_is_needed_by_what_takes_time() {
         let needs = |words| {
-            RuleSet::compile(1, 0, rules(&[("a", words)]), None, GEOMETRY)
+            RuleSet::compile(1, 0, rules(&[("a", words)]), None, FACTS)
                 .unwrap()
                 .needs_clock()
         };

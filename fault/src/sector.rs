@@ -32,10 +32,3 @@ impl fmt::Display for Sector {
         self.0.fmt(f)
     }
 }
-
-/// What the engine must know of a device to judge a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geometry {
-    /// Size of the device in sectors.
-    pub sectors: u64,
-}

@@ -1,21 +1,54 @@
 //! When a rule fires, among the requests it selects.
 
+mod moment;
+mod rate;
+mod sequence;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::ValueError;
+use crate::facts::ActionSet;
+use crate::label::Label;
+use crate::notation::maybe_prob;
+
+pub use moment::{Interval, Moment};
+pub use rate::Rate;
+pub use sequence::Sequence;
 
 /// The `when` of a rule. Without any trigger it fires on every request it selects.
 ///
-/// The steps are taken in this order, each on what the one before let through: `skip`, then `nth` or
-/// `every`, then `prob`, then `count`. Requests are counted over the whole device, whatever their queue.
+/// The steps are taken in this order, each on what the one before let through: armed and enabled, `state`,
+/// `after_mark`, `from`, `until`, `during`, `skip`, then `nth`, `every` or `seq`, then `prob`, then `count`
+/// and `rate`. Requests are counted over the whole device, whatever their queue, and only those that reach
+/// a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
-    /// Chance to fire, 0 to 1; 1 if absent. 0 never fires and 1 never draws.
+    /// Only while the device is in this state, which `set_state` or a command enters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub state: Option<Label>,
+    /// Only after this mark was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub after_mark: Option<Label>,
+    /// Only from this moment on, since the rule was armed: `5s`, `op:1000` or `epoch:7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "5s")]
+    pub from: Option<Moment>,
+    /// Only before this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "op:1000")]
+    pub until: Option<Moment>,
+    /// Only while the device is down, of `UP/DOWN` or `UP/DOWN/PHASE` since the rule was armed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "3s/500ms")]
+    pub during: Option<Interval>,
+    /// Chance to fire, 0 to 1; 1 if absent. 0 never fires and 1 never draws.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_prob")]
     #[schema(minimum = 0, maximum = 1)]
     pub prob: Option<f64>,
     /// Only the n-th selected request after those skipped, counted from 1. Not together with `every`.
@@ -26,6 +59,10 @@ pub struct Trigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub every: Option<u64>,
+    /// Turn by turn after those skipped: `x` fires, `w` lets pass, the last one, `X` or `W`, for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "xxwxW")]
+    pub seq: Option<Sequence>,
     /// Selected requests to let pass first; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<u64>,
@@ -33,7 +70,11 @@ pub struct Trigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub count: Option<u64>,
-    /// Seed of this rule's draws; that of the rule set if absent.
+    /// How often to fire in a time at most: `10/s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "10/s")]
+    pub rate: Option<Rate>,
+    /// Seed of this rule's draws; that of the rule set if absent. Not together with that of `with`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }
@@ -44,31 +85,66 @@ impl Trigger {
     pub fn is_always(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What the daemon must be able to tell of a request.
+    #[must_use]
+    pub fn needs(&self) -> ActionSet {
+        let mut needs = ActionSet::empty();
+        for moment in self.moments() {
+            needs |= match moment {
+                Moment::Time(_) => ActionSet::empty(),
+                Moment::Op(_) => ActionSet::ORDINAL,
+                Moment::Epoch(_) => ActionSet::EPOCH,
+            };
+        }
+        needs
+    }
+
+    /// Whether it depends on the time that passes.
+    #[must_use]
+    pub fn needs_clock(&self) -> bool {
+        self.rate.is_some()
+            || self
+                .moments()
+                .any(|moment| matches!(moment, Moment::Time(_)))
+    }
+
+    fn moments(&self) -> impl Iterator<Item = Moment> {
+        let turns = self.during.map(|interval| interval.up);
+        [self.from, self.until, turns].into_iter().flatten()
+    }
 }
 
 /// The canonical words after `when`; nothing if the rule always fires.
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut comma = "";
-        if let Some(prob) = self.prob {
-            write!(f, "prob={prob}")?;
-            comma = ",";
-        }
-        let counts = [
-            ("nth", self.nth),
-            ("every", self.every),
-            ("skip", self.skip),
-            ("count", self.count),
-            ("seed", self.seed),
-        ];
-        for (name, count) in counts {
-            if let Some(count) = count {
-                write!(f, "{comma}{name}={count}")?;
+        let mut put = |key: &str, value: Option<&dyn fmt::Display>| match value {
+            Some(value) => {
+                write!(f, "{comma}{key}={value}")?;
                 comma = ",";
+                Ok(())
             }
-        }
-        Ok(())
+            None => Ok(()),
+        };
+        put("state", shown(self.state.as_ref()))?;
+        put("after_mark", shown(self.after_mark.as_ref()))?;
+        put("from", shown(self.from.as_ref()))?;
+        put("until", shown(self.until.as_ref()))?;
+        put("during", shown(self.during.as_ref()))?;
+        put("prob", shown(self.prob.as_ref()))?;
+        put("nth", shown(self.nth.as_ref()))?;
+        put("every", shown(self.every.as_ref()))?;
+        put("seq", shown(self.seq.as_ref()))?;
+        put("skip", shown(self.skip.as_ref()))?;
+        put("count", shown(self.count.as_ref()))?;
+        put("rate", shown(self.rate.as_ref()))?;
+        put("seed", shown(self.seed.as_ref()))
     }
+}
+
+fn shown<T: fmt::Display>(value: Option<&T>) -> Option<&dyn fmt::Display> {
+    value.map(|value| value as &dyn fmt::Display)
 }
 
 /// Reads a probability: `0.1`, `1e-6`, `10%` or `1:1000`.

@@ -111,7 +111,7 @@ mod tests {
 
     fn fault() -> Fault {
         Fault {
-            rule: "fail:status=MEDIUM where op=read,lba=6144+8 when count=1".to_owned(),
+            rule: "fail(status=MEDIUM) where op=read,lba=6144+8 when count=1".to_owned(),
             sector: 6144,
             errno: libc::ENODATA,
             seen: 1,

@@ -164,7 +164,7 @@ pub(crate) mod tests {
                 after_release: page(0x1a2b3, 0, 1),
             },
             fault: Fault {
-                rule: "fail:status=MEDIUM where op=read,lba=6144+8 when count=1".to_owned(),
+                rule: "fail(status=MEDIUM) where op=read,lba=6144+8 when count=1".to_owned(),
                 sector: 6144,
                 errno: 61,
                 seen: 1,

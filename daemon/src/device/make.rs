@@ -12,7 +12,7 @@ use ublk::{DeviceInfo, Features, control};
 
 use super::life::{How, Life, PATIENCE};
 use super::plan::{Plan, Source};
-use super::{Device, DeviceError, Surroundings, geometry, geometry_of, threads};
+use super::{Device, DeviceError, Surroundings, facts, geometry, threads};
 use crate::backing::BackingError;
 use crate::clock::now_ns;
 use crate::holds::Holds;
@@ -36,8 +36,8 @@ impl Device {
     ) -> Result<Self, DeviceError> {
         let plan = Plan::make(&config, offered, None)?;
         let size_bytes = plan.params.device_sectors << 9;
-        let geometry = geometry_of(size_bytes);
-        let first = RuleSet::compile(1, config.seed, config.rules.clone(), None, geometry)?;
+        let facts = facts::planned(&config, &plan, size_bytes);
+        let first = RuleSet::compile(1, config.seed, config.rules.clone(), None, &facts)?;
         let info = control::add(plan.add)?;
         let added = Added(info.id);
         control::set_params(info.id, &plan.params)?;
@@ -76,8 +76,8 @@ impl Device {
         fits(&info, &plan, &record)?;
         let config = record.config;
         let rules = config.rules.clone();
-        let geometry = geometry_of(record.size_bytes);
-        let rules = RuleSet::compile(record.generation, config.seed, rules, None, geometry)?;
+        let facts = facts::planned(&config, &plan, record.size_bytes);
+        let rules = RuleSet::compile(record.generation, config.seed, rules, None, &facts)?;
         let device = Self::assemble(config, info, plan, record.size_bytes, rules, surroundings)?;
         device.serve(&mut device.life(), How::Recover)?;
         device.remember();

@@ -7,7 +7,7 @@ use api::EventKind;
 use fault::RuleSet;
 use tokio::sync::oneshot;
 
-use super::{Change, Device, DeviceError, geometry_of};
+use super::{Change, Device, DeviceError};
 use crate::mailbox::{Command, LetGo, Outcome, Which};
 use crate::shared::{Published, QueueShared};
 
@@ -34,12 +34,12 @@ impl Device {
         change: impl FnOnce(Vec<fault::Rule>) -> Result<Vec<fault::Rule>, E>,
     ) -> Result<Change, E> {
         let _one_at_a_time = self.rule_change.lock().await;
-        let geometry = size_bytes.map_or_else(|| self.geometry(), geometry_of);
+        let facts = self.facts(size_bytes.unwrap_or_else(|| self.size_bytes()));
         let current = self.shared.rules.load_full();
         let rules = change(current.set.rules().cloned().collect())?;
         let generation = current.set.generation() + 1;
         let seed = self.config.seed;
-        let next = RuleSet::compile(generation, seed, rules, Some(&current.set), geometry)?;
+        let next = RuleSet::compile(generation, seed, rules, Some(&current.set), &facts)?;
         let rules = next.len();
         self.shared.rules.store(Arc::new(Published::new(next)));
         if let Some(size_bytes) = size_bytes {

@@ -1,21 +1,62 @@
 //! Reads the sections of a rule into its type.
 
-use std::str::FromStr;
-
-use super::scan::{Item, Piece, sections};
-use crate::action::{Action, DEFAULT_HOLD_NS, MAX_PARK_NS, Then};
+use super::action::action;
+use super::actions::takes;
+use super::fields::{Fields, Known, number, small, yes_or_no};
+use super::scan::{Piece, sections};
 use crate::error::{ValueError, WordsError};
+use crate::options::Options;
 use crate::rule::Rule;
 use crate::selector::Selector;
-use crate::span::{format_ns, parse_ns};
+use crate::span::parse_ns;
 use crate::trigger::{Trigger, parse_prob};
-use crate::{Overlap, Status};
 
-const ACTIONS: &str = "an action: fail[:STATUS], delay:TIME or hold[:max=TIME]";
-const SELECTORS: &str = "a selector: op=, lba= or overlap=";
-const TRIGGERS: &str = "a trigger: prob=, nth=, every=, skip=, count= or seed=";
+const SELECTORS: Known = takes!(
+    None,
+    [
+        "op", "lba", "overlap", "flags", "size", "align", "queue", "tag", "data", "inflight",
+        "epoch"
+    ],
+    "a selector: op=, lba=, overlap=, flags=, size=, align=, queue=, tag=, data=, inflight= or epoch="
+);
 
-/// Reads a rule from words: `ACTION [where SEL,...] [when TRIG,...]`.
+const TRIGGERS: Known = takes!(
+    None,
+    [
+        "state",
+        "after_mark",
+        "from",
+        "until",
+        "during",
+        "prob",
+        "nth",
+        "every",
+        "seq",
+        "skip",
+        "count",
+        "rate",
+        "seed"
+    ],
+    "a trigger: state=, after_mark=, from=, until=, during=, skip=, nth=, every=, seq=, prob=, count=, \
+     rate= or seed="
+);
+
+const OPTIONS: Known = takes!(
+    None,
+    [
+        "prio",
+        "final",
+        "arm",
+        "draw",
+        "on_remove",
+        "ttl",
+        "seed",
+        "allow_inert"
+    ],
+    "an option: prio=, final=, arm=, draw=, on_remove=, ttl=, seed= or allow_inert="
+);
+
+/// Reads a rule from words: `ACTION [where SEL,...] [when TRIG,...] [with OPT,...]`.
 ///
 /// # Errors
 /// The words are not a rule; the error names the column and what would be right there.
@@ -25,155 +66,71 @@ pub fn parse(name: &str, text: &str) -> Result<Rule, WordsError> {
 
 fn read(name: &str, text: &str) -> Result<Rule, ValueError> {
     let sections = sections(text)?;
+    let none = Selector::default();
     Ok(Rule {
         name: name.to_owned(),
         action: action(sections.action)?,
-        selector: sections
-            .selectors
-            .map_or(Ok(Selector::default()), selector)?,
+        selector: sections.selectors.map_or(Ok(none), selector)?,
         trigger: sections.triggers.map_or(Ok(Trigger::default()), trigger)?,
+        options: sections.options.map_or(Ok(Options::default()), options)?,
     })
-}
-
-fn action(piece: Piece<'_>) -> Result<Action, ValueError> {
-    let (name, parameters) = match piece.split_once(':') {
-        Some((name, rest)) => (name, Some(rest)),
-        None => {
-            // Without parameters, what follows a space can only be a misspelt keyword.
-            let word = piece.items(ACTIONS, " after parameters, `where` or `when`")?;
-            match word.as_slice() {
-                [Item { key: None, .. }] => (piece, None),
-                _ => return Err(piece.refuse(ACTIONS)),
-            }
-        }
-    };
-    let items = |expected: &str| match parameters {
-        Some(parameters) => parameters.items(expected, ", `where` or `when`"),
-        None => Ok(Vec::new()),
-    };
-    match name.text {
-        "fail" => fail(&items("a status, such as MEDIUM")?),
-        "delay" => delay(name, &items("a time, such as 2ms")?),
-        "hold" => hold(&items("max=TIME or then=release|fail:STATUS")?),
-        _ => Err(name.refuse(ACTIONS)),
-    }
-}
-
-fn fail(items: &[Item<'_>]) -> Result<Action, ValueError> {
-    let mut status = None;
-    for item in items {
-        match item.key.map(|key| (key, key.text)) {
-            None => set(&mut status, item.value, item.value.read(Status::from_str)?)?,
-            Some((key, "status")) => set(&mut status, key, item.value.read(Status::from_str)?)?,
-            Some((key, _)) => return Err(key.refuse("status=STATUS")),
-        }
-    }
-    Ok(Action::Fail {
-        status: status.unwrap_or_default(),
-    })
-}
-
-fn delay(name: Piece<'_>, items: &[Item<'_>]) -> Result<Action, ValueError> {
-    let mut ns = None;
-    for item in items {
-        match item.key {
-            None => set(&mut ns, item.value, park_ns(item.value)?)?,
-            Some(key) => return Err(key.refuse("a time alone, such as delay:2ms")),
-        }
-    }
-    let ns = ns.ok_or_else(|| name.refuse("a time after it, such as delay:2ms"))?;
-    Ok(Action::Delay { ns })
-}
-
-fn hold(items: &[Item<'_>]) -> Result<Action, ValueError> {
-    let (mut max_ns, mut then) = (None, None);
-    for item in items {
-        match item.key.map(|key| (key, key.text)) {
-            Some((key, "max")) => set(&mut max_ns, key, park_ns(item.value)?)?,
-            Some((key, "then")) => set(&mut then, key, then_what(item.value)?)?,
-            Some((key, _)) => return Err(key.refuse("max=TIME or then=release|fail:STATUS")),
-            None => set(&mut max_ns, item.value, park_ns(item.value)?)?,
-        }
-    }
-    Ok(Action::Hold {
-        max_ns: max_ns.unwrap_or(DEFAULT_HOLD_NS),
-        then: then.unwrap_or_default(),
-    })
-}
-
-/// A time for which a request may be kept.
-fn park_ns(value: Piece<'_>) -> Result<u64, ValueError> {
-    let ns = value.read(parse_ns)?;
-    if (1..=MAX_PARK_NS).contains(&ns) {
-        Ok(ns)
-    } else {
-        Err(value.refuse(format!("a time from 1ns to {}", format_ns(MAX_PARK_NS))))
-    }
-}
-
-fn then_what(value: Piece<'_>) -> Result<Then, ValueError> {
-    match value.split_once(':') {
-        None if value.text == "release" => Ok(Then::Release),
-        None if value.text == "fail" => Ok(Then::Fail(Status::default())),
-        Some((word, status)) if word.text == "fail" => {
-            status.read(Status::from_str).map(Then::Fail)
-        }
-        _ => Err(value.refuse("release or fail:STATUS")),
-    }
 }
 
 fn selector(section: Piece<'_>) -> Result<Selector, ValueError> {
-    let (mut op, mut lba, mut overlap) = (None, None, None);
-    for item in section.items(SELECTORS, " or `when`")? {
-        let key = item.key.ok_or_else(|| item.value.refuse(SELECTORS))?;
-        match key.text {
-            "op" => set(&mut op, key, item.value.read(FromStr::from_str)?)?,
-            "lba" => set(&mut lba, key, item.value.read(FromStr::from_str)?)?,
-            "overlap" => set(&mut overlap, key, item.value.read(Overlap::from_str)?)?,
-            _ => return Err(key.refuse(SELECTORS)),
-        }
-    }
+    let fields = Fields::read(section, SELECTORS, ", `when` or `with`")?;
     Ok(Selector {
-        op: op.unwrap_or_default(),
-        lba,
-        overlap: overlap.unwrap_or_default(),
+        op: fields.get("op")?.unwrap_or_default(),
+        lba: fields.get("lba")?,
+        overlap: fields.get("overlap")?.unwrap_or_default(),
+        flags: fields.get("flags")?,
+        size: fields.get("size")?,
+        align: fields.get("align")?,
+        queue: fields.take("queue", small(0, u64::from(u16::MAX)))?,
+        tag: fields.take("tag", small(0, u64::from(u16::MAX)))?,
+        data: fields.get("data")?,
+        inflight: fields.get("inflight")?,
+        epoch: fields.get("epoch")?,
     })
 }
 
 fn trigger(section: Piece<'_>) -> Result<Trigger, ValueError> {
-    let mut trigger = Trigger::default();
-    for item in section.items(TRIGGERS, " between triggers, and `where` before `when`")? {
-        let key = item.key.ok_or_else(|| item.value.refuse(TRIGGERS))?;
-        match key.text {
-            "prob" => set(&mut trigger.prob, key, item.value.read(parse_prob)?)?,
-            "nth" => set(&mut trigger.nth, key, number(item.value, 1)?)?,
-            "every" => set(&mut trigger.every, key, number(item.value, 1)?)?,
-            "skip" => set(&mut trigger.skip, key, number(item.value, 0)?)?,
-            "count" => set(&mut trigger.count, key, number(item.value, 1)?)?,
-            "seed" => set(&mut trigger.seed, key, number(item.value, 0)?)?,
-            _ => return Err(key.refuse(TRIGGERS)),
-        }
-    }
-    Ok(trigger)
+    let end = " between triggers, `with`, and `where` before `when`";
+    let fields = Fields::read(section, TRIGGERS, end)?;
+    let at_least_one = || number(1, u64::MAX);
+    Ok(Trigger {
+        state: fields.get("state")?,
+        after_mark: fields.get("after_mark")?,
+        from: fields.get("from")?,
+        until: fields.get("until")?,
+        during: fields.get("during")?,
+        prob: fields.take("prob", parse_prob)?,
+        nth: fields.take("nth", at_least_one())?,
+        every: fields.take("every", at_least_one())?,
+        seq: fields.get("seq")?,
+        skip: fields.take("skip", number(0, u64::MAX))?,
+        count: fields.take("count", at_least_one())?,
+        rate: fields.get("rate")?,
+        seed: fields.take("seed", number(0, u64::MAX))?,
+    })
 }
 
-fn number(value: Piece<'_>, least: u64) -> Result<u64, ValueError> {
-    let expected = || value.refuse(format!("a whole number from {least} to 2^64 - 1"));
-    let all_digits = value.text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = value
-        .text
-        .parse()
-        .ok()
-        .filter(|number| all_digits && *number >= least);
-    number.ok_or_else(expected)
+fn options(section: Piece<'_>) -> Result<Options, ValueError> {
+    let fields = Fields::read(section, OPTIONS, " between options")?;
+    Ok(Options {
+        prio: fields.take("prio", prio)?.unwrap_or_default(),
+        is_final: fields.take("final", yes_or_no)?.unwrap_or_default(),
+        arm: fields.get("arm")?.unwrap_or_default(),
+        draw: fields.get("draw")?.unwrap_or_default(),
+        on_remove: fields.get("on_remove")?.unwrap_or_default(),
+        ttl_ns: fields.take("ttl", parse_ns)?,
+        seed: fields.take("seed", number(0, u64::MAX))?,
+        allow_inert: fields.take("allow_inert", yes_or_no)?.unwrap_or_default(),
+    })
 }
 
-/// Fills a slot that may be filled once.
-fn set<T>(slot: &mut Option<T>, place: Piece<'_>, value: T) -> Result<(), ValueError> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(place.refuse("each thing only once")),
-    }
+fn prio(text: &str) -> Result<i32, ValueError> {
+    let expected = "a whole number from -2147483648 to 2147483647";
+    text.parse().map_err(|_| ValueError::new(0, text, expected))
 }
 
 #[cfg(test)]
@@ -186,35 +143,63 @@ mod tests {
     #[test]
     fn short_forms_are_read() {
         for (text, canonical) in [
-            ("fail", "fail:status=IOERR"),
-            ("fail:MEDIUM", "fail:status=MEDIUM"),
-            ("fail:status=ENODATA", "fail:status=MEDIUM"),
+            ("fail", "fail(status=IOERR)"),
+            ("fail()", "fail(status=IOERR)"),
+            ("fail:MEDIUM", "fail(status=MEDIUM)"),
+            ("fail(MEDIUM)", "fail(status=MEDIUM)"),
+            ("fail:status=ENODATA", "fail(status=MEDIUM)"),
             (
                 " delay:2ms  where op=write when prob=10%",
-                "delay:2ms where op=write when prob=0.1",
+                "delay(dist=fixed:2ms) where op=write when prob=0.1",
             ),
-            ("hold", "hold:max=1m"),
-            ("hold:5s", "hold:max=5s"),
+            ("hold", "hold(max=1m)"),
+            ("hold:5s", "hold(max=5s)"),
             (
-                "hold:max=60s,then=fail:TIMEOUT",
-                "hold:max=1m,then=fail:TIMEOUT",
+                "hold( max=60s , then=fail:TIMEOUT )",
+                "hold(max=1m,then=fail:TIMEOUT)",
             ),
-            ("hold where op=any", "hold:max=1m"),
+            ("hold where op=any", "hold(max=1m)"),
             (
                 "fail where op=rw , lba=1M+4K",
-                "fail:status=IOERR where op=read|write,lba=2048+8",
+                "fail(status=IOERR) where op=read|write,lba=2048+8",
             ),
             (
                 "fail when skip=0,count=1",
-                "fail:status=IOERR when skip=0,count=1",
+                "fail(status=IOERR) when skip=0,count=1",
+            ),
+            (
+                "fail(MEDIUM,effect=prefix:4K) where op=write,size>=64K when seq=xW with prio=5,arm=manual",
+                "fail(status=MEDIUM,effect=prefix:8) where op=write,size>=128 when seq=xW \
+                 with prio=5,arm=manual",
+            ),
+            (
+                "drop where flags=fua+!meta,size=4K",
+                "drop where flags=fua+!meta,size=8",
+            ),
+            (
+                "delay(lognormal:1ms/20ms)",
+                "delay(dist=lognormal:1ms/20ms)",
+            ),
+            (
+                "delay:dist=table:0=1ms/100=2ms",
+                "delay(dist=table:0=1ms/100=2ms)",
+            ),
+            ("torn(parts=4,persist=1+3)", "torn(parts=4,persist=1+3)"),
+            ("corrupt(bits=3)", "corrupt(places=3)"),
+            ("misdirect(+8,lost=no)", "misdirect(to=+8,lost=no)"),
+            ("remove", "remove"),
+            (
+                "set_state(broken) with seed=7",
+                "set_state(state=broken) with seed=7",
             ),
         ] {
-            assert_eq!(parse("r", text).unwrap().to_string(), canonical, "{text}");
+            let rule = parse("r", text).unwrap();
+            assert_eq!(rule.to_string(), canonical, "{text}");
         }
     }
 
     /// Each bad rule with the column of its fault, what is there, and a word of what would be right.
-    const BAD: [(&str, usize, &str, &str); 39] = [
+    const BAD: [(&str, usize, &str, &str); 51] = [
         ("", 1, "nothing", "an action"),
         ("   ", 4, "nothing", "an action"),
         ("where op=read", 1, "nothing", "an action"),
@@ -227,13 +212,30 @@ mod tests {
         ("fail:status=EROFS", 13, "`EROFS`", "into EIO"),
         ("fail:errno=EIO", 6, "`errno`", "status="),
         ("fail:MEDIUM,NOSPC", 13, "`NOSPC`", "only once"),
+        ("fail(MEDIUM", 12, "nothing", "`)`"),
+        ("fail(MEDIUM)x", 13, "`x`", "`where`"),
+        ("hang(1s)", 6, "`1s`", "no parameters"),
+        ("torn(parts=2)", 1, "`torn`", "parts after it"),
+        ("misdirect", 1, "`misdirect`", "to=+8"),
+        ("corrupt(xor:0)", 13, "`0`", "two digits"),
+        (
+            "fail where flags=sync",
+            18,
+            "`sync`",
+            "a server sees no others",
+        ),
+        ("fail where size>=x", 18, "`x`", "sectors"),
+        ("fail when seq=xx", 16, "`x`", "X or W"),
+        ("fail with prio=high", 16, "`high`", "a whole number"),
+        ("fail with arm=later", 15, "`later`", "manual"),
+        ("fail with prio=1 when nth=1", 18, "`when`", "before `with`"),
         (
             "fail:MEDIUM count=1",
             13,
             "`count=1`",
-            "a comma, `where` or `when`",
+            "a comma, `where`, `when` or `with`",
         ),
-        ("delay", 1, "`delay`", "delay:2ms"),
+        ("delay", 1, "`delay`", "delay(2ms)"),
         ("delay:2", 8, "nothing", "a unit"),
         ("delay:0ms", 7, "`0ms`", "from 1ns"),
         ("delay:2h", 7, "`2h`", "to 1h"),
@@ -252,7 +254,7 @@ mod tests {
         ("fail where op=read,op=write", 20, "`op`", "only once"),
         ("fail where lba=8..4", 19, "`4`", "an end after 8"),
         ("fail where lba=100B", 16, "`100B`", "a multiple of 512"),
-        ("fail where queue=1", 12, "`queue`", "a selector"),
+        ("fail where queue=x", 18, "`x`", "a whole number"),
         ("fail where overlap=some", 20, "`some`", "one of any"),
         ("fail where op=read where lba=8", 20, "`where`", "only once"),
         (
@@ -301,7 +303,7 @@ mod tests {
 
         #[test]
         fn no_text_of_our_words_panics(text in
-            "(fail|delay|hold|where|when|op|lba|max|prob|=|,|:|\\||\\+|[.][.]| |1|é|%|ms){0,20}") {
+            "(fail|delay|hold|torn|where|when|with|op|lba|size|max|prob|=|<|!|,|:|[(]|[)]|/|\\||\\+|[.][.]| |1|é|%|ms){0,20}") {
             if let Err(error) = parse("r", &text) {
                 prop_assert!(error.column <= text.chars().count() + 1);
             }

@@ -16,17 +16,21 @@ pub(super) struct Item<'t> {
     pub(super) value: Piece<'t>,
 }
 
-/// The three parts of a rule.
+/// The parts of a rule.
 #[derive(Debug)]
 pub(super) struct Sections<'t> {
     pub(super) action: Piece<'t>,
     pub(super) selectors: Option<Piece<'t>>,
     pub(super) triggers: Option<Piece<'t>>,
+    pub(super) options: Option<Piece<'t>>,
 }
+
+/// What begins each part but the first, in the order of the parts.
+const KEYWORDS: [&str; 3] = ["where", "when", "with"];
 
 impl<'t> Piece<'t> {
     /// The bytes `from..to` of this piece, without the white space around them.
-    fn part(self, from: usize, to: usize) -> Self {
+    pub(super) fn part(self, from: usize, to: usize) -> Self {
         let text = &self.text[from..to];
         let trimmed = text.trim_start();
         Self {
@@ -40,19 +44,27 @@ impl<'t> Piece<'t> {
         ValueError::new(self.at, self.text, expected)
     }
 
-    /// Splits at the first `separator`, if there is one.
-    pub(super) fn split_once(self, separator: char) -> Option<(Self, Self)> {
-        let middle = self.text.find(separator)?;
-        let after = middle + separator.len_utf8();
-        Some((self.part(0, middle), self.part(after, self.text.len())))
-    }
-
     /// Reads the piece by its type's own syntax.
     pub(super) fn read<T>(
         self,
         parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Result<T, ValueError> {
         parse(self.text).map_err(|error| error.shifted(self.at))
+    }
+
+    /// Splits at the first sign of a comparison. Only `=` alone is no part of the value.
+    fn item(self) -> Item<'t> {
+        let Some(sign) = self.text.find(['=', '<', '>', '!']) else {
+            return Item {
+                key: None,
+                value: self,
+            };
+        };
+        let after = sign + usize::from(self.text[sign..].starts_with('='));
+        Item {
+            key: Some(self.part(0, sign)),
+            value: self.part(after, self.text.len()),
+        }
     }
 
     /// The comma-separated items of this piece; at least one, none of them empty.
@@ -76,45 +88,41 @@ impl<'t> Piece<'t> {
                 };
                 return Err(wrong.refuse(format!("a comma{end}")));
             }
-            let (key, value) = match piece.split_once('=') {
-                Some((key, value)) => (Some(key), value),
-                None => (None, piece),
-            };
-            items.push(Item { key, value });
+            items.push(piece.item());
         }
         Ok(items)
     }
 }
 
-/// Finds the keywords `where` and `when` and cuts the text there.
+/// Finds the keywords `where`, `when` and `with` and cuts the text there.
 pub(super) fn sections(text: &str) -> Result<Sections<'_>, ValueError> {
     let whole = Piece { text, at: 0 };
-    let keywords = words(text)
-        .filter(|word| matches!(word.text, "where" | "when"))
-        .collect::<Vec<Piece<'_>>>();
-    let mut sections = Sections {
-        action: whole.part(0, keywords.first().map_or(text.len(), |word| word.at)),
-        selectors: None,
-        triggers: None,
-    };
-    for (position, keyword) in keywords.iter().enumerate() {
+    let place = |word: &Piece<'_>| KEYWORDS.iter().position(|keyword| *keyword == word.text);
+    let keywords: Vec<(usize, Piece<'_>)> = words(text)
+        .filter_map(|word| Some((place(&word)?, word)))
+        .collect();
+    let first = keywords.first().map_or(text.len(), |(_, word)| word.at);
+    let mut parts = [None; KEYWORDS.len()];
+    for (position, (part, keyword)) in keywords.iter().enumerate() {
         let to = keywords
             .get(position + 1)
-            .map_or(text.len(), |next| next.at);
-        let section = whole.part(keyword.at + keyword.text.len(), to);
-        let (slot, in_order) = match keyword.text {
-            "where" => (&mut sections.selectors, sections.triggers.is_none()),
-            _ => (&mut sections.triggers, true),
-        };
-        if slot.is_some() {
+            .map_or(text.len(), |(_, next)| next.at);
+        if parts[*part].is_some() {
             return Err(keyword.refuse(format!("`{}` only once", keyword.text)));
         }
-        if !in_order {
-            return Err(keyword.refuse("`where` before `when`"));
+        if let Some(later) = (part + 1..parts.len()).find(|later| parts[*later].is_some()) {
+            let expected = format!("`{}` before `{}`", keyword.text, KEYWORDS[later]);
+            return Err(keyword.refuse(expected));
         }
-        *slot = Some(section);
+        parts[*part] = Some(whole.part(keyword.at + keyword.text.len(), to));
     }
-    Ok(sections)
+    let [selectors, triggers, options] = parts;
+    Ok(Sections {
+        action: whole.part(0, first),
+        selectors,
+        triggers,
+        options,
+    })
 }
 
 /// The words of a text, cut at white space.
