@@ -8,6 +8,7 @@ pub(crate) mod deferral;
 mod direction;
 mod durability;
 mod faults;
+mod filesystems;
 mod geometry;
 mod holds;
 mod integrity;
@@ -69,5 +70,6 @@ pub(crate) fn all() -> Vec<Case> {
         .into_iter()
         .chain(listed)
         .chain(shared_memory::cases())
+        .chain(filesystems::cases())
         .collect()
 }

@@ -17,6 +17,7 @@ mod cases;
 mod client_io;
 mod daemon;
 mod deadline;
+mod filesystem;
 mod load;
 mod model;
 mod outcome;

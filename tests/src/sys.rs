@@ -26,6 +26,49 @@ pub(crate) fn discard(device: &File, offset: u64, len: u64) -> io::Result<()> {
     }
 }
 
+/// `struct fiemap` with room for some extents, include/uapi/linux/fiemap.h.
+#[repr(C)]
+#[derive(Default)]
+struct Fiemap {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped_extents: u32,
+    extent_count: u32,
+    reserved: u32,
+    extents: [FiemapExtent; 32],
+}
+
+/// `struct fiemap_extent`.
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct FiemapExtent {
+    logical: u64,
+    physical: u64,
+    length: u64,
+    reserved64: [u64; 2],
+    flags: u32,
+    reserved: [u32; 3],
+}
+
+/// `_IOWR('f', 11, struct fiemap)`, whose size does not count the extents.
+const FS_IOC_FIEMAP: libc::Ioctl = nix::request_code_readwrite!(b'f', 11, 32) as libc::Ioctl;
+
+/// Where a file lies on its device: (start, length) of each extent in bytes. Of at most 32 extents.
+pub(crate) fn extents(file: &File) -> io::Result<Vec<(u64, u64)>> {
+    let mut map = Fiemap {
+        length: u64::MAX,
+        extent_count: 32,
+        ..Fiemap::default()
+    };
+    // SAFETY: the request takes a pointer to a struct with room for as many extents as it says.
+    if unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP, &raw mut map) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let found = &map.extents[..map.mapped_extents as usize];
+    Ok(found.iter().map(|one| (one.physical, one.length)).collect())
+}
+
 /// `struct io_uring_attr_pi`, include/uapi/linux/io_uring.h.
 #[repr(C)]
 struct ProtectionAttribute {

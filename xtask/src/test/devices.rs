@@ -22,6 +22,22 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// All 160 cells of the conformance table, with 100,000 steps each.
 const FULL_LIMIT: Duration = Duration::from_secs(12 * 3600);
 
+/// Programs of the host that the tests use.
+const FOUND: [&str; 7] = [
+    "fio",
+    "strace",
+    "mkfs.ext4",
+    "mkfs.xfs",
+    "mkfs.btrfs",
+    "btrfs",
+    "mdadm",
+];
+
+/// Modules that the tests use, beyond what the kernel loads by itself.
+const MODULES: [&str; 7] = [
+    "ublk_drv", "loop", "null_blk", "brd", "xfs", "btrfs", "raid1",
+];
+
 /// Runs the test programs one after the other; the filter follows as `"$@"`. Each reports its own
 /// result, and one that fails keeps none of the others from running.
 const SCRIPT: &str = "for program in $PROGRAMS; do $program; done; bvecd-suite \"$@\"";
@@ -90,7 +106,7 @@ fn guest(
         // The suite runs more, and longer.
         env.push(("BVECD_FULL".into(), "1".into()));
     }
-    let found = ["fio", "strace"].map(PathBuf::from);
+    let found = FOUND.map(PathBuf::from);
     Vm {
         kernel: kernel.clone(),
         machine: Machine {
@@ -99,12 +115,7 @@ fn guest(
         },
         env,
         programs: [&programs.tools[..], &programs.tests, &found].concat(),
-        modules: vec![
-            "ublk_drv".into(),
-            "loop".into(),
-            "null_blk".into(),
-            "brd".into(),
-        ],
+        modules: MODULES.map(str::to_owned).to_vec(),
         ..Vm::new(command)
     }
 }
