@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use api::{DataPath, DeviceConfig, TargetConfig, Transport};
+use api::{DataPath, DeviceConfig, Integrity, TargetConfig, Transport};
 use daemon::device::{Device, Surroundings};
 use daemon::events::EventLog;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -80,6 +80,10 @@ fn main() -> ExitCode {
     if offered.contains(Features::SHMEM_ZC) {
         run("requests_in_a_shared_buffer".into(), &shared_buffer);
     }
+    match offered.require(Features::INTEGRITY | Features::USER_COPY) {
+        Ok(()) => run("protection_information".into(), &protected),
+        Err(lacks) => println!("not applicable  no_allocation::protection_information: {lacks}"),
+    }
     run("a_fault_that_fires".into(), &fault_fires);
     run("a_planted_allocation_is_found".into(), &planted);
     println!("{passed} passed, {failed} failed, 0 skipped");
@@ -124,12 +128,15 @@ impl Bench {
         let rule = |(number, words): (usize, &&str)| {
             fault::Rule::parse(&format!("r{number}"), words).unwrap()
         };
-        let config = DeviceConfig {
+        Self::of(DeviceConfig {
             data_path,
             transport,
             rules: rules.iter().enumerate().map(rule).collect(),
             ..DeviceConfig::new(target)
-        };
+        })
+    }
+
+    fn of(config: DeviceConfig) -> Self {
         let (failures, _failed) = mpsc::unbounded_channel();
         let surroundings = Surroundings {
             events: Arc::new(EventLog::new()),
@@ -175,7 +182,19 @@ impl Bench {
 }
 
 fn no_rule_touches(target: TargetConfig, way: Way, rules: &[&str]) {
-    let mut bench = Bench::new(target, way, rules);
+    allocates_nothing(Bench::new(target, way, rules));
+}
+
+/// Tags are checked and kept in memory that was made before.
+fn protected() {
+    allocates_nothing(Bench::of(DeviceConfig {
+        integrity: Integrity::T10Crc,
+        data_path: DataPath::UserCopy,
+        ..DeviceConfig::new(loop_target())
+    }));
+}
+
+fn allocates_nothing(mut bench: Bench) {
     bench.load();
     let region = Region::new(ALLOCATOR);
     let failed = bench.load();

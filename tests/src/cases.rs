@@ -8,6 +8,7 @@ pub(crate) mod deferral;
 mod direction;
 mod durability;
 mod faults;
+mod features;
 mod filesystems;
 mod geometry;
 mod holds;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> Vec<Case> {
         queues::CASES,
         registration::CASES,
         faults::CASES,
+        features::CASES,
         geometry::CASES,
         holds::CASES,
         lifecycle::CASES,

@@ -26,7 +26,9 @@ mod programs;
 mod runner;
 mod scratch;
 mod server;
+mod shard;
 mod sys;
+mod tracing;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon;
 use crate::outcome::{Case, Outcome};
+use crate::shard::{self, Shards};
 
 /// How many tests came to what.
 #[derive(Default)]
@@ -18,12 +19,17 @@ struct Count {
     not_applicable: usize,
 }
 
-/// Runs the tests whose names contain one of `words`, or all.
+/// Runs the tests whose names contain one of `words`, or all; of them this guest's part.
 pub(crate) fn run(cases: &[Case], words: &[String]) -> ExitCode {
     let chosen: Vec<&Case> = cases
         .iter()
         .filter(|case| words.is_empty() || words.iter().any(|word| case.name.contains(word)))
         .collect();
+    let part = std::env::var(shard::VARIABLE).unwrap_or_default();
+    let chosen = match part.parse::<Shards>() {
+        Ok(shards) => shards.pick(chosen),
+        Err(error) => panic!("{}: failed to {error}", shard::VARIABLE),
+    };
     println!("running {} of {} tests", chosen.len(), cases.len());
     let mut count = Count::default();
     let mut failures = Vec::new();

@@ -116,8 +116,18 @@ impl PackageRoot {
         Ok(parse_packages(&String::from_utf8_lossy(&shown)))
     }
 
+    /// Downloads packages and unpacks them in `root` below `dir`.
+    pub(crate) fn fetch(&self, names: &[String], dir: &Path) -> Result<(), Error> {
+        let debs = dir.join("debs");
+        fs::create_dir(&debs).at("create", &debs)?;
+        for deb in self.download(names, &debs)? {
+            unpack(&deb, &dir.join("root"))?;
+        }
+        fs::remove_dir_all(&debs).at("remove", &debs)
+    }
+
     /// Downloads packages into `dir`; apt checks their hashes against the signed index.
-    pub(crate) fn download(&self, names: &[String], dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    fn download(&self, names: &[String], dir: &Path) -> Result<Vec<PathBuf>, Error> {
         let mut command = self.command("apt-get")?;
         tool::output(
             command
@@ -133,7 +143,7 @@ impl PackageRoot {
 }
 
 /// Unpacks a package's files below `dir` without installing it.
-pub(crate) fn unpack(deb: &Path, dir: &Path) -> Result<(), Error> {
+fn unpack(deb: &Path, dir: &Path) -> Result<(), Error> {
     let dpkg = tool::require("dpkg-deb", "dpkg")?;
     tool::output(Command::new(dpkg).arg("--extract").arg(deb).arg(dir)).map(drop)
 }

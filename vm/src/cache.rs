@@ -7,6 +7,7 @@
 //! suites/NAME/         a private package root with the index of one suite
 //! kernels/RELEASE/     image, config, modules/, kernel.json; later vmlinux and plain/
 //! images/HASH/         what was derived from a kernel that is not ours: vmlinux, plain/
+//! emulators/VERSION/   a newer QEMU than the host's: root/, emulator.json
 //! accelerator.json     whether KVM works here
 //! ```
 

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::apt::{self, Package, PackageRoot};
+use crate::apt::{Package, PackageRoot};
 use crate::cache::Cache;
-use crate::error::{At, Error};
+use crate::error::Error;
 use crate::progress::Progress;
 use crate::sources;
 use crate::tool;
@@ -52,10 +52,11 @@ pub struct Candidate {
 /// The distribution that the host runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Distribution {
-    /// Debian, with its mirror's addresses and its key ring.
+    /// Debian, with its mirror's addresses, its key ring and the code name of its release.
     Debian {
         mirror: Vec<String>,
         keyring: String,
+        release: String,
     },
     /// Ubuntu: the host's sources as they are.
     Ubuntu,
@@ -93,13 +94,15 @@ impl Distribution {
             };
         }
         let sources = sources::read(Path::new("/etc/apt"));
-        match sources::main_mirror(&sources, field("VERSION_CODENAME")) {
+        let release = field("VERSION_CODENAME");
+        match sources::main_mirror(&sources, release) {
             Some(mirror) => Self::Debian {
                 mirror: mirror.uris.clone(),
                 keyring: mirror
                     .signed_by
                     .clone()
                     .unwrap_or_else(|| DEBIAN_KEYRING.into()),
+                release: release.to_owned(),
             },
             None => Self::Other {
                 reason: "the sources under /etc/apt name no Debian mirror".into(),
@@ -123,26 +126,38 @@ impl Distribution {
         }
     }
 
+    /// The suite with newer programs for the release that the host runs.
+    pub(crate) fn backports(&self) -> Option<String> {
+        match self {
+            Self::Debian { release, .. } if !release.is_empty() => {
+                Some(format!("{release}-backports"))
+            }
+            _ => None,
+        }
+    }
+
     fn package_root(&self, cache: &Cache, suite: &str) -> Result<PackageRoot, Error> {
         let dir = cache.path("suites").join(suite);
         let list = match self {
-            Self::Debian { mirror, keyring } => debian_sources(mirror, keyring, suite),
+            Self::Debian {
+                mirror, keyring, ..
+            } => debian_sources(mirror, keyring, suite),
             Self::Ubuntu => ubuntu_sources(&sources::read(Path::new("/etc/apt"))),
             Self::Other { .. } => String::new(),
         };
         PackageRoot::prepare(dir, &list)
     }
 
-    /// The kernels of one suite, newest first.
+    /// The index of one suite.
     ///
-    /// The index is fetched if there is none or it is older than a day. If that fails and there is
-    /// an older one, that is used, and the user told.
-    pub(crate) fn candidates(
+    /// It is fetched if there is none or it is older than a day. If that fails and there is an older
+    /// one, that is used, and the user told.
+    pub(crate) fn index(
         &self,
         cache: &Cache,
         suite: &str,
         progress: &Progress,
-    ) -> Result<Vec<Candidate>, Error> {
+    ) -> Result<PackageRoot, Error> {
         let root = self.package_root(cache, suite)?;
         if !root.is_fresh() {
             progress.say(format!("fetching the package index of {suite}"));
@@ -154,6 +169,17 @@ impl Distribution {
                 Err(error) => return Err(error),
             }
         }
+        Ok(root)
+    }
+
+    /// The kernels of one suite, newest first.
+    pub(crate) fn candidates(
+        &self,
+        cache: &Cache,
+        suite: &str,
+        progress: &Progress,
+    ) -> Result<Vec<Candidate>, Error> {
+        let root = self.index(cache, suite, progress)?;
         Ok(candidates_of(&root.search(self.pattern())?, suite))
     }
 
@@ -165,12 +191,7 @@ impl Distribution {
         dir: &Path,
     ) -> Result<(), Error> {
         let root = self.package_root(cache, &candidate.suite)?;
-        let debs = dir.join("debs");
-        fs::create_dir(&debs).at("create", &debs)?;
-        for deb in root.download(&candidate.packages, &debs)? {
-            apt::unpack(&deb, &dir.join("root"))?;
-        }
-        fs::remove_dir_all(&debs).at("remove", &debs)
+        root.fetch(&candidate.packages, dir)
     }
 }
 
@@ -344,6 +365,19 @@ mod tests {
         );
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].packages.len(), 3);
+    }
+
+    #[test]
+    fn newer_programs_are_in_the_backports_of_the_hosts_own_release() {
+        let debian = |release: &str| Distribution::Debian {
+            mirror: Vec::new(),
+            keyring: String::new(),
+            release: release.into(),
+        };
+        let suite = debian("bookworm").backports();
+        assert_eq!(suite.as_deref(), Some("bookworm-backports"));
+        assert_eq!(debian("").backports(), None);
+        assert_eq!(Distribution::Ubuntu.backports(), None);
     }
 
     #[test]

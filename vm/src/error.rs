@@ -84,6 +84,16 @@ pub enum Error {
         /// What would be right.
         reason: String,
     },
+    /// The virtual CPUs are to run in parallel, and no emulator that does so reliably can be had.
+    #[error(
+        "run the virtual CPUs in parallel: QEMU {version} does not do it reliably (8.1 does), {reason}"
+    )]
+    NoParallel {
+        /// The version of the host's QEMU.
+        version: String,
+        /// Why there is no other.
+        reason: String,
+    },
     /// The guest's init could not do its work.
     #[error("prepare the guest: {0}")]
     Guest(String),
@@ -93,12 +103,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code that a program ends with after this error: 2 for bad input, 128 + the signal's
-    /// number after an interruption, else 125, which `git bisect run` takes as "skip".
+    /// The exit code that a program ends with after this error: 2 for bad input, 4 where the emulator
+    /// that was asked for cannot be had, 128 + the signal's number after an interruption, else 125, which
+    /// `git bisect run` takes as "skip".
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Option { .. } => 2,
+            Self::NoParallel { .. } => 4,
             Self::Death(death) => death.exit_code(),
             _ => 125,
         }

@@ -25,7 +25,7 @@
 //!
 //! - the kernel: [`spec`], [`kernel`], `cached`, `distribution`, `sources`, `apt`, `version`, `image`, `cache`
 //! - the root file system: `prepared`, `initramfs`, `program`, `modules`, `modinfo`, `slim`, `copy`, `compress`
-//! - the machine: [`machine`], `qemu`, `accelerator`
+//! - the machine: [`machine`], `qemu`, `emulator`, `accelerator`
 //! - the run: [`run`], `attempt`, `monitor`, `terminal`, [`death`], `lines`, `progress`
 //! - inside: [`guest`] (the init), [`plan`] (what it is told and what it answers)
 
@@ -38,6 +38,7 @@ mod compress;
 mod copy;
 pub mod death;
 mod distribution;
+mod emulator;
 mod error;
 pub mod guest;
 mod image;

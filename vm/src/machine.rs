@@ -15,9 +15,10 @@ pub struct Machine {
     pub cpus: u32,
     /// Memory in MiB; none means enough for the programs and 1 GiB at least.
     pub memory_mib: Option<u64>,
-    /// Lets idle virtual CPUs spin instead of sleeping: wake-ups between them are faster, and the
-    /// host's CPUs are busy.
-    pub idle_poll: bool,
+    /// Insists that the virtual CPUs run at the same time, each on a CPU of the host: with a QEMU that
+    /// does it reliably, fetched if need be, or not at all. Idle ones spin instead of sleeping, so that
+    /// wake-ups between them are as fast as on a real machine, and the host's CPUs are busy.
+    pub parallel: bool,
     /// Counts instructions instead of time: one instruction is one virtual nanosecond. Costs two to
     /// three times the wall time, needs TCG and one CPU, and repeats to three or four digits.
     pub count_instructions: bool,
@@ -31,7 +32,7 @@ impl Default for Machine {
         Self {
             cpus: 2,
             memory_mib: None,
-            idle_poll: false,
+            parallel: false,
             count_instructions: false,
             stock_command_line: false,
         }
@@ -96,6 +97,14 @@ impl Machine {
                 "it needs --cpus 1: with more, the counts depend on how the CPUs interleave",
             ),
             Self {
+                parallel: true,
+                cpus: 1,
+                ..
+            } => wrong(
+                "--parallel",
+                "it needs two virtual CPUs at least, and does not go with --count-instructions",
+            ),
+            Self {
                 memory_mib: Some(0..256),
                 ..
             } => wrong(
@@ -110,6 +119,9 @@ impl Machine {
     pub(crate) fn arguments(&self, boot: &Boot<'_>) -> Vec<OsString> {
         // Devices that nobody uses cost time at every boot: the kernel probes them.
         let mut args = Arguments::default();
+        for dir in &boot.qemu.firmware {
+            args.pair("-L", dir);
+        }
         args.pair(
             "-machine",
             "q35,sata=off,smbus=off,usb=off,vmport=off,graphics=off",
@@ -185,7 +197,8 @@ impl Machine {
         if boot.kernel.signed_modules {
             words.push("module.sig_enforce=1");
         }
-        if self.idle_poll {
+        // Waking a sleeping thread of QEMU's costs a request many times what it costs by itself.
+        if self.parallel && boot.accelerator == Accelerator::Tcg {
             words.push("idle=poll");
         }
         words.join(" ")
@@ -228,8 +241,9 @@ mod tests {
         talkative: bool,
     ) -> String {
         let qemu = Qemu {
-            path: PathBuf::new(),
             version,
+            firmware: vec!["/new/firmware".into(), "/old/firmware".into()],
+            ..Qemu::default()
         };
         let kernel = Kernel {
             release: "7.3.4-x".into(),
@@ -265,6 +279,26 @@ mod tests {
         let tcg = |version| arguments(&machine, Accelerator::Tcg, version);
         assert!(tcg((7, 2)).contains("tcg,thread=single"));
         assert!(tcg((10, 0)).contains("tcg,thread=multi"));
+    }
+
+    #[test]
+    fn parallel_cpus_spin_under_emulation_only() {
+        let machine = Machine {
+            parallel: true,
+            ..Machine::default()
+        };
+        assert!(arguments(&machine, Accelerator::Tcg, (10, 0)).contains("idle=poll"));
+        assert!(!arguments(&machine, Accelerator::Kvm, (10, 0)).contains("idle=poll"));
+        assert!(!arguments(&Machine::default(), Accelerator::Tcg, (10, 0)).contains("idle=poll"));
+    }
+
+    #[test]
+    fn firmware_is_looked_for_in_order() {
+        let text = arguments(&Machine::default(), Accelerator::Tcg, (10, 0));
+        assert!(
+            text.starts_with("-L /new/firmware -L /old/firmware "),
+            "{text}"
+        );
     }
 
     #[test]
@@ -319,6 +353,11 @@ mod tests {
             },
             Machine {
                 memory_mib: Some(64),
+                ..Machine::default()
+            },
+            Machine {
+                cpus: 1,
+                parallel: true,
                 ..Machine::default()
             },
         ];

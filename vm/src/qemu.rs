@@ -9,24 +9,43 @@ use crate::tool;
 
 /// QEMU's program and version.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Qemu {
     /// The program.
     pub(crate) path: PathBuf,
     /// Major and minor version.
     pub(crate) version: (u32, u32),
+    /// Where its firmware is; none: where it looks by itself.
+    pub(crate) firmware: Vec<PathBuf>,
+    /// Named by the user, so that no other is taken for it.
+    pub(crate) chosen: bool,
 }
 
 impl Qemu {
     /// Finds `$BVECD_QEMU`, a path or a name, or else `qemu-system-x86_64`.
     pub(crate) fn find() -> Result<Self, Error> {
-        let program = env::var("BVECD_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".into());
-        let path = tool::require(&program, "qemu-system-x86")?;
+        let named = env::var("BVECD_QEMU").ok();
+        let program = named.as_deref().unwrap_or("qemu-system-x86_64");
+        let path = tool::require(program, "qemu-system-x86")?;
+        Ok(Self {
+            chosen: named.is_some(),
+            ..Self::at(path, Vec::new())?
+        })
+    }
+
+    /// The program at `path` with its firmware in these directories.
+    pub(crate) fn at(path: PathBuf, firmware: Vec<PathBuf>) -> Result<Self, Error> {
         let text = tool::output(Command::new(&path).arg("--version"))?;
         let text = String::from_utf8_lossy(&text);
         let version = parse_version(&text).ok_or_else(|| {
             Error::contents(&path, format!("its version is not readable: {text}"))
         })?;
-        Ok(Self { path, version })
+        Ok(Self {
+            path,
+            version,
+            firmware,
+            chosen: false,
+        })
     }
 
     /// Says whether several virtual CPUs may run in several threads under TCG.
@@ -61,8 +80,8 @@ mod tests {
     #[test]
     fn threads_are_trusted_from_8_1_on() {
         let qemu = |version| Qemu {
-            path: PathBuf::new(),
             version,
+            ..Qemu::default()
         };
         assert!(!qemu((7, 2)).has_reliable_threads());
         assert!(!qemu((8, 0)).has_reliable_threads());

@@ -10,6 +10,7 @@ use crate::attempt::{Attempt, Sinks};
 use crate::cache::Cache;
 use crate::copy::{CopyIn, CopyOut};
 use crate::death::Cause;
+use crate::emulator;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::machine::{Accelerator, Machine};
@@ -123,12 +124,15 @@ impl Vm {
         let cache = Cache::open()?;
         let kernel = Kernel::find(&self.kernel, self.modules_dir.as_deref(), &cache, &progress)?;
         let signals = Signals::hold()?;
-        let prepared = self.prepare(qemu, kernel, &cache, &progress)?;
+        let mut prepared = self.prepare(qemu, kernel, &cache, &progress)?;
         let accelerator = match self.accelerator {
             Some(accelerator) => accelerator,
             None if self.machine.count_instructions => Accelerator::Tcg,
             None => accelerator::choose(&prepared, &cache, &signals, &progress)?,
         };
+        if self.machine.parallel && accelerator == Accelerator::Tcg {
+            prepared.qemu = emulator::parallel(prepared.qemu, &cache, &progress)?;
+        }
         let sinks = Sinks::new(stdout, stderr);
         let attempt = Attempt {
             machine: &self.machine,

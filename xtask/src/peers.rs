@@ -77,6 +77,9 @@ fn table(rows: &[Row], measure: Measure) -> String {
             last_column(rows, ours, theirs, ratio, measure)
         );
     }
+    if measure == Measure::Iops {
+        text += &zero_copy_against_copy(rows);
+    }
     for peer in ["floor", "null_blk", "loop"] {
         for row in of(peer) {
             let (way, job, median) = (row.way(), &row.job, row.median);
@@ -84,6 +87,34 @@ fn table(rows: &[Row], measure: Measure) -> String {
         }
     }
     text
+}
+
+/// By the clock, what bvecd's zero copy gains over its copies, of rounds that follow each other.
+fn zero_copy_against_copy(rows: &[Row]) -> String {
+    let mut text = "bvecd's auto-zero-copy to its copy\n".to_owned();
+    let on = |path: &'static str| {
+        rows.iter()
+            .filter(move |row| row.peer == "bvecd" && row.way() == path)
+    };
+    for zero in on("auto-zero-copy") {
+        let same = |row: &&Row| (&row.target, &row.job) == (&zero.target, &zero.job);
+        let copy = on("copy").find(same);
+        if let Some(ratio) = copy.and_then(|copy| Ratio::of(&zero.values, &copy.values)) {
+            let (target, job, verdict) = (&zero.target, &zero.job, word(ratio));
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{target:4} {job:26} {:>18} {verdict}", shown(ratio));
+        }
+    }
+    text
+}
+
+/// What the interval of a ratio of speeds allows to say.
+fn word(ratio: Ratio) -> &'static str {
+    match ratio.verdict() {
+        Verdict::More => "faster",
+        Verdict::Less => "slower",
+        Verdict::CannotTell => "cannot tell",
+    }
 }
 
 fn shown(ratio: Ratio) -> String {
@@ -99,13 +130,7 @@ fn last_column(
     measure: Measure,
 ) -> String {
     if measure == Measure::Iops {
-        return match ratio.map(Ratio::verdict) {
-            Some(Verdict::More) => "faster",
-            Some(Verdict::Less) => "slower",
-            Some(Verdict::CannotTell) => "cannot tell",
-            None => "",
-        }
-        .to_owned();
+        return ratio.map_or("", word).to_owned();
     }
     // The floor has one target, null: it touches nothing.
     let floor = |row: &Row| {
@@ -186,6 +211,21 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn by_the_clock_zero_copy_is_held_against_copy() {
+        let rows = [
+            Row::sample("bvecd/brd/copy/per-io", &[100.0, 110.0]),
+            Row::sample("bvecd/brd/auto-zero-copy/per-io", &[150.0, 165.0]),
+            Row::sample("bvecd/brd/auto-zero-copy/batch", &[1.0, 1.0]),
+            Row::sample("bvecd/null/auto-zero-copy/per-io", &[1.0, 1.0]),
+        ];
+        let text = zero_copy_against_copy(&rows);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("1.500") && text.contains("faster"), "{text}");
+        assert!(table(&rows, Measure::Iops).contains(&text));
+        assert!(!table(&rows, COUNTED).contains("its copy"));
     }
 
     #[test]

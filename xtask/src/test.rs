@@ -1,12 +1,13 @@
 //! `cargo xtask test`: every test that there is, and one line with what came of them.
 //!
 //! First the tests that need nothing but the compiler, then those that boot virtual machines, then in
-//! one virtual machine all that need a real ublk device.
+//! one virtual machine, or in several side by side, all that need a real ublk device.
 
 mod boots;
 mod devices;
 mod programs;
 mod reader;
+mod split;
 mod tally;
 mod units;
 
@@ -19,20 +20,42 @@ use clap::Args;
 use vm::{Cache, Kernel, Progress, Spec};
 
 use crate::setup;
+pub(crate) use split::Shard;
 use tally::Tally;
 
 /// What is tested, and on what.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Also boot 50 times in a row, and run the device tests on the newest kernel, 7.2 and 6.12, with
-    /// every cell of the conformance table and 100,000 steps in each: hours.
+    /// Also boot 50 times in a row, and run the device tests on the newest kernel, 7.2 and 6.12 with every
+    /// cell of the conformance table: 100,000 steps in each on the newest, where storms are ten times as
+    /// long as well, 2,000 on the others. About four hours of one CPU.
     #[arg(long)]
     full: bool,
+    /// Run the device tests in so many virtual machines side by side [default: 1; with --full the CPUs].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: Option<u32>,
+    /// Run part I of N of the device tests, so that N machines share them; the tests that are not on
+    /// devices belong to part 1.
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
+    shard: Shard,
     /// The kernel of the virtual machines: newest, a version such as 6.12, suite:NAME, or a path.
     #[arg(long, value_name = "SPEC", default_value = "newest")]
     kernel: Spec,
     /// Run only the tests whose names contain one of these.
     filter: Vec<String>,
+}
+
+impl Default for Arguments {
+    /// What the continuous integration runs.
+    fn default() -> Self {
+        Self {
+            full: false,
+            jobs: None,
+            shard: Shard::WHOLE,
+            kernel: Spec::Newest,
+            filter: Vec::new(),
+        }
+    }
 }
 
 /// The kernels of `--full`: the newest there is, the oldest that is supported, one in between.
@@ -55,14 +78,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let filter = &arguments.filter;
     let programs = programs::build()?;
-    let mut tally = units::run(filter)?;
-    tally += boots::run(&arguments.kernel, filter)?;
-    if arguments.full {
-        tally += boots::in_a_row()?;
+    let mut tally = Tally::default();
+    if arguments.shard.is_first() {
+        tally += units::run(filter)?;
+        tally += boots::run(&arguments.kernel, filter)?;
+        if arguments.full {
+            tally += boots::in_a_row()?;
+        }
     }
-    for kernel in &kernels {
-        tally += devices::run(kernel, &programs, filter, arguments.full)?;
+    let jobs = arguments.jobs;
+    let jobs = jobs.unwrap_or_else(|| split::default_jobs(arguments.full));
+    for shares in split::shares(&kernels, arguments.full, arguments.shard, jobs) {
+        tally += devices::run(&shares, &programs, filter)?;
     }
+    // A part may have none of a few tests.
+    let filter = if arguments.shard == Shard::WHOLE {
+        filter
+    } else {
+        &[][..]
+    };
     let (lines, code) = report(&tally, filter, is_ci());
     // Nobody can be told about a standard output that is closed; the exit code stays.
     let _ = writeln!(stdout(), "\n{}", lines.join("\n"));
@@ -133,7 +167,7 @@ mod tests {
             let arguments = Arguments {
                 full,
                 kernel: kernel.parse().unwrap(),
-                filter: Vec::new(),
+                ..Arguments::default()
             };
             let kernels = kernels(&arguments).unwrap();
             kernels.iter().map(Spec::to_string).collect::<Vec<_>>()

@@ -18,6 +18,7 @@ use crate::client_io::Disk;
 use crate::daemon::{Daemon, config};
 use crate::model::{Model, first_difference};
 use crate::outcome::{Case, Outcome, need_data_path, need_transport};
+use crate::sys;
 use cell::Backing;
 pub(crate) use cell::Cell;
 pub(crate) use lane::zero;
@@ -33,13 +34,12 @@ const STEPS_FULL: usize = 100_000;
 
 /// The cells that are to be run, and that the suite itself finds what is wrong.
 pub(crate) fn cases() -> Vec<Case> {
-    let full = is_full();
-    let cells = if full {
-        cover::all()
-    } else {
-        cover::pairwise()
+    let asked = std::env::var("BVECD_FULL").ok();
+    let cells = match asked {
+        Some(_) => cover::all(),
+        None => cover::pairwise(),
     };
-    let limit = if full { 3600 } else { 120 };
+    let limit = if is_full() { 3600 } else { 120 };
     let mut cases: Vec<_> = cells
         .into_iter()
         .map(|cell| {
@@ -56,8 +56,9 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-fn is_full() -> bool {
-    std::env::var_os("BVECD_FULL").is_some()
+/// Whether everything is to take its time. `BVECD_FULL=cells` is every cell with the steps of the CI.
+pub(crate) fn is_full() -> bool {
+    std::env::var("BVECD_FULL").is_ok_and(|value| value != "cells")
 }
 
 fn steps() -> usize {
@@ -95,7 +96,8 @@ fn run(cell: Cell) -> Outcome {
     let result = subject
         .exercise(&daemon, seed, steps())
         .and_then(|disk| subject.verify(&daemon, &disk))
-        .and_then(|()| subject.count(&daemon));
+        .and_then(|()| subject.count(&daemon))
+        .and_then(|()| subject.blocks());
     if let Err(what) = result {
         panic!(
             "cell {cell}, seed {seed}, {} steps: {what}\nagain, only this cell: cargo xtask test \
@@ -250,6 +252,35 @@ impl Subject {
             Some(queue) => Err(format!("queue {} got no request", queue.queue)),
             None => Ok(()),
         }
+    }
+
+    /// Checks on a plain file that zeroes with NOUNMAP keep its blocks, or get them, and that zeroes without
+    /// it and discards give them back.
+    fn blocks(&self) -> Result<(), String> {
+        use std::os::unix::fs::MetadataExt;
+        let (Backing::File, Some(file)) = (self.cell.backing, &self.below) else {
+            return Ok(());
+        };
+        let disk = Disk::open(&self.device.path);
+        let size = SIZE as u64;
+        let allocated = || std::fs::metadata(file).unwrap().blocks() * 512;
+        for give_back in [false, true] {
+            zero(&disk.file, 0, size, true).unwrap();
+            let kept = allocated();
+            if kept < size {
+                return Err(format!("NOUNMAP left {kept} of {size} bytes allocated"));
+            }
+            if give_back {
+                sys::discard(&disk.file, 0, size).unwrap();
+            } else {
+                zero(&disk.file, 0, size, false).unwrap();
+            }
+            let left = allocated();
+            if left >= size / 2 {
+                return Err(format!("{left} of {size} bytes were not given back"));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,8 @@ use crate::cases::answers::combinations;
 use crate::client_io::{Disk, errno};
 use crate::daemon::{Daemon, config};
 use crate::outcome::{Case, Outcome};
+use crate::scratch::Mounted;
+use crate::tracing::Tracing;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -18,6 +20,11 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "durability::fua_reaches_the_backing_on_every_path_and_transport",
         fua,
+    )
+    .within(120),
+    Case::new(
+        "durability::a_plain_file_is_synced_for_flush_and_fua_only",
+        plain_file,
     )
     .within(120),
     Case::new(
@@ -92,6 +99,68 @@ fn fua() -> Outcome {
             assert!(flushed >= 1, "nothing made it durable below {what}");
             drop(disk);
             remove(&daemon, tower);
+        }
+    }
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// What the file system of a plain file is asked. A flush arrives as one fdatasync, a FUA write as its own
+/// (O_DSYNC ends in the same function), an ordinary write as none.
+fn plain_file() -> Outcome {
+    use std::os::unix::fs::MetadataExt;
+    let Some(place) = Mounted::ext4() else {
+        return Outcome::Skipped("the kernel's brd is missing".to_owned());
+    };
+    let Some(tracing) = Tracing::of("ext4/ext4_sync_file_enter") else {
+        return Outcome::Skipped("the kernel's ext4 cannot be traced".to_owned());
+    };
+    let daemon = Daemon::start();
+    let file = place.file("backing", SIZE);
+    let inode = format!("ino {} ", std::fs::metadata(&file).unwrap().ino());
+    let syncs = || {
+        let mut lines = tracing.take();
+        lines.retain(|line| line.contains(&inode));
+        lines
+    };
+    for (path, transport) in combinations(&daemon) {
+        for direct in [false, true] {
+            let target = TargetConfig::Loop {
+                file: file.clone(),
+                direct,
+            };
+            let device = daemon.add(&DeviceConfig {
+                transport,
+                ..config(target, path)
+            });
+            let what = format!("on {path} by {transport}, direct {direct}");
+            let disk = Disk::open(&device.path);
+            let durable = Disk::open_with(&device.path, libc::O_DIRECT | libc::O_DSYNC);
+            syncs();
+            disk.write(0, &[7; 4096]);
+            let unasked = syncs();
+            assert!(
+                unasked.is_empty(),
+                "a write was made durable {what}: {unasked:?}"
+            );
+            let flushes = || {
+                let came = count(&daemon, &device, Op::Flush);
+                usize::try_from(came).unwrap()
+            };
+            let before = flushes();
+            disk.file.sync_all().unwrap();
+            let (came, found) = (flushes() - before, syncs());
+            assert!(came > 0, "no flush came {what}");
+            assert_eq!(found.len(), came, "flushes {what}: {found:?}");
+            let before = flushes();
+            durable.write(8192, &[9; 4096]);
+            // `blkdev_write_iter` sends a flush behind the FUA write; the write has one of its own. O_DIRECT on
+            // a disk without a volatile cache is durable as it is (`iomap_dio_bio_opflags`).
+            let (came, found) = (flushes() - before, syncs());
+            let own = usize::from(!direct);
+            assert_eq!(found.len(), came + own, "a FUA write {what}: {found:?}");
+            drop((disk, durable));
+            daemon.ask(call::delete_device(device.id));
         }
     }
     daemon.stop();

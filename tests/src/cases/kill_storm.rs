@@ -9,6 +9,7 @@ use api::{DataPath, DeviceConfig, QuiesceRequest, Recovery, TargetConfig, Transp
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::cases::conformance::is_full;
 use crate::daemon::{Daemon, char_devices, config, kept_memory};
 use crate::load::Load;
 use crate::outcome::{Case, Outcome, need_flag, need_program};
@@ -38,10 +39,6 @@ const PATHS: [DataPath; 4] = [
 /// The part of the device that our own clients use; fio has the same again behind it.
 const PART: u64 = 2 << 20;
 
-fn full() -> bool {
-    std::env::var_os("BVECD_FULL").is_some()
-}
-
 /// Random moments, the same in each run.
 struct Moments(ChaCha8Rng);
 
@@ -64,7 +61,7 @@ impl Moments {
 type Change = fn(Daemon) -> Daemon;
 
 fn kills() -> Outcome {
-    let count = if full() { 200 } else { 20 };
+    let count = if is_full() { 200 } else { 20 };
     storm(count, Recovery::Reissue, &Transport::ALL, |mut daemon| {
         daemon.kill();
         daemon.successor(&["--adopt"])
@@ -75,7 +72,7 @@ fn upgrades() -> Outcome {
     let daemon = Daemon::start();
     need_flag!(daemon, "QUIESCE");
     daemon.stop();
-    let count = if full() { 50 } else { 5 };
+    let count = if is_full() { 50 } else { 5 };
     // Not `reissue`: a request that the old daemon had taken and not answered would fail.
     // A device with the transport batch cannot be quiesced.
     storm(count, Recovery::Queue, &[Transport::PerIo], |mut daemon| {

@@ -11,7 +11,7 @@ use api::{
 use crate::client_io::{Disk, errno, read_in_background};
 use crate::daemon::{Daemon, block_devices, char_devices, config, kept_memory};
 use crate::deadline::wait_for;
-use crate::outcome::{Case, Outcome, need_flag};
+use crate::outcome::{Case, Outcome, need_data_path, need_flag};
 use crate::programs;
 
 pub(crate) const CASES: &[Case] = &[
@@ -31,6 +31,10 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "recovery::a_kind_that_the_kernel_lacks_is_refused",
         kind_lacking,
+    ),
+    Case::new(
+        "recovery::shared_memory_goes_with_its_daemon",
+        shared_memory,
     ),
     Case::new(
         "recovery::adopt_takes_over_every_target_as_it_was",
@@ -178,6 +182,24 @@ fn kind_lacking() -> Outcome {
     assert_eq!(problem.code, ProblemCode::Unsupported, "{problem}");
     assert!(problem.detail.contains("since Linux 6.13"), "{problem}");
     assert_eq!(kept_memory(), Vec::<String>::new());
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// Buffers that clients share are the daemon's: the next one would not have them.
+fn shared_memory() -> Outcome {
+    let daemon = Daemon::start();
+    need_data_path!(daemon, DataPath::SharedMemory);
+    for recovery in [Recovery::Queue, Recovery::Reissue, Recovery::FailIo] {
+        let config = ram(recovery, DataPath::SharedMemory);
+        let problem = daemon.refused(call::add_device(&config));
+        assert_eq!(problem.code, ProblemCode::InvalidField, "{problem}");
+        assert_eq!(problem.pointer.as_deref(), Some("/recovery"), "{problem}");
+        assert!(problem.detail.contains("goes with the daemon"), "{problem}");
+        assert_eq!(kept_memory(), Vec::<String>::new(), "{recovery:?}");
+    }
+    assert_eq!(daemon.ask(call::devices()).devices, []);
+    daemon.add(&ram(Recovery::Fail, DataPath::SharedMemory));
     daemon.stop();
     Outcome::Passed
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use api::{DataPath, DeviceConfig, ProblemCode, TargetConfig, call};
+use api::{DataPath, DeviceConfig, ProblemCode, Recovery, TargetConfig, call};
 use nix::sys::signal::Signal;
 
 use crate::client_io::{Disk, read_in_background};
@@ -196,6 +196,10 @@ fn forbidden() -> Outcome {
             ..ours()
         };
         refuse(&daemon, &config, "/data_path", "no data path but copy");
+    }
+    for recovery in [Recovery::Queue, Recovery::Reissue, Recovery::FailIo] {
+        let config = DeviceConfig { recovery, ..ours() };
+        refuse(&daemon, &config, "/recovery", "no recovery but `fail`");
     }
     let privileged = DeviceConfig {
         unprivileged: false,

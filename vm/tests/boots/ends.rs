@@ -91,6 +91,34 @@ fn a_missing_emulator_is_told_with_its_package() {
     assert!(ended.err.contains("qemu-system-x86"), "{ended:?}");
 }
 
+/// Emulated CPUs that run in parallel also spin; the host's QEMU or a newer one, both are named.
+#[test]
+fn parallel_cpus_are_had_even_if_the_emulator_must_be_fetched() {
+    let script = "cat /proc/cmdline; grep -c ^processor /proc/cpuinfo";
+    let ended = Guest::new(&["--parallel"], &["sh", "-c", script]).run();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.out.ends_with("\n2\n"), "{ended:?}");
+    let emulated = ended.err.contains("(tcg)");
+    assert_eq!(ended.out.contains("idle=poll"), emulated, "{ended:?}");
+}
+
+#[test]
+fn parallel_cpus_are_refused_to_an_old_emulator() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let old = dir.path().join("qemu");
+    // It answers with its version and boots nothing, as KVM.
+    std::fs::write(&old, "#!/bin/sh\necho 'QEMU emulator version 7.2.22'\n").unwrap();
+    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let guest = Guest::new(&["--parallel"], &["true"]).env("BVECD_QEMU", &old);
+    let ended = guest.run();
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert!(
+        ended.err.contains("QEMU 7.2 does not do it reliably"),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn a_kernel_option_that_is_none_is_bad_usage() {
     let ended = Guest::on("sevenish", &[], &["true"]).run();

@@ -30,6 +30,8 @@ const ALL_WAYS: &str = "copy/per-io user-copy/per-io zero-copy/per-io auto-zero-
                         copy/batch user-copy/batch zero-copy/batch auto-zero-copy/batch";
 /// Those that a peer has, each on both transports.
 const PEERS_WAYS: &str = "copy/per-io auto-zero-copy/per-io copy/batch auto-zero-copy/batch";
+/// By the clock only what a peer has: every run takes its time.
+const CLOCK_WAYS: &str = "copy/per-io auto-zero-copy/per-io";
 
 /// Measures, in one boot: bvecd alone, or between its peers if there is a rublk.
 ///
@@ -90,15 +92,27 @@ fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &P
     let counts = arguments.measure == Measure::InstructionsPerIo;
     let jobs: Vec<_> = jobs::of(arguments.measure).map(|job| job.name).collect();
     let modules: &[&str] = if peers {
-        &["ublk_drv", "loop", "null_blk"]
+        &["ublk_drv", "loop", "null_blk", "brd"]
     } else {
         &["ublk_drv"]
+    };
+    // By the clock bytes count as well, and tmpfs is special: io_uring needs a worker for it.
+    let targets = if counts || !peers {
+        "null loop"
+    } else {
+        "null loop brd"
+    };
+    let ways = match (peers, counts) {
+        (false, _) => ALL_WAYS,
+        (true, true) => PEERS_WAYS,
+        (true, false) => CLOCK_WAYS,
     };
     Vm {
         kernel: arguments.kernel.clone(),
         machine: Machine {
-            // By the clock, client and server may run at the same time.
+            // By the clock, client and server must run at the same time, as they do on a machine.
             cpus: if counts { 1 } else { 2 },
+            parallel: !counts,
             memory_mib: Some(MEMORY_MIB),
             count_instructions: counts,
             ..Machine::default()
@@ -114,7 +128,9 @@ fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &P
                     seconds(arguments.seconds)
                 },
             ),
-            ("WAYS", if peers { PEERS_WAYS } else { ALL_WAYS }.to_owned()),
+            ("TARGETS", targets.to_owned()),
+            ("WAYS", ways.to_owned()),
+            ("FLOOR", flag(peers && counts)),
             ("JOBS", jobs.join(" ")),
             ("PEERS", flag(peers)),
             ("AUTOGROUP", flag(!arguments.without_autogroup)),
@@ -174,8 +190,14 @@ mod tests {
             ..arguments
         };
         let vm = guest(&clock, vec!["fio".into()], true, Path::new("/tmp"));
-        assert!(!vm.machine.count_instructions && vm.machine.cpus == 2);
-        let end = ("END".to_owned(), "--time_based --runtime=2".to_owned());
-        assert!(vm.env.contains(&end));
+        assert!(!vm.machine.count_instructions && vm.machine.cpus == 2 && vm.machine.parallel);
+        for (name, value) in [
+            ("END", "--time_based --runtime=2"),
+            ("TARGETS", "null loop brd"),
+            ("FLOOR", "0"),
+        ] {
+            let pair = (name.to_owned(), value.to_owned());
+            assert!(vm.env.contains(&pair), "{name}");
+        }
     }
 }

@@ -1,8 +1,10 @@
 # Runs in the guest. Measures every server on every target, data path and job, round by round, and
 # leaves fio's reports in results/ROUND/PEER/TARGET/DATA_PATH/TRANSPORT/JOB.json.
 #
-# In: ROUNDS, END (fio's words for the end of a run), JOBS (names of job files), WAYS (data paths and
-# transports, DATA_PATH/TRANSPORT), PEERS (1: the others too), AUTOGROUP (0: one scheduler group for all).
+# In: ROUNDS, END (fio's words for the end of a run), JOBS (names of job files), TARGETS (null, loop: a file
+# on tmpfs, brd: a block device in memory, with O_DIRECT), WAYS (data paths and transports,
+# DATA_PATH/TRANSPORT), PEERS (1: the others too), FLOOR (1: and the server that answers at once),
+# AUTOGROUP (0: one scheduler group for all).
 set -u
 
 backing=/root/backing
@@ -49,13 +51,15 @@ run() {
 # bvecd_round ROUND TARGET DATA_PATH/TRANSPORT; a number is never used twice, for a device's end takes its time.
 bvecd_round() {
     number=$((number + 1))
+    kind=$2
     case $2 in
     loop) set -- "$@" --file "$backing" ;;
+    brd) kind=loop; set -- "$@" --file /dev/ram0 --direct ;;
     null) set -- "$@" --size "${size_mib}M" ;;
     esac
     round=$1 target=$2 way=$3
     shift 3
-    bvecctl dev add "$target" --id "$number" --data-path "${way%/*}" --transport "${way#*/}" --queues 1 \
+    bvecctl dev add "$kind" --id "$number" --data-path "${way%/*}" --transport "${way#*/}" --queues 1 \
         --depth "$queue_depth" --max-io "${max_io_kib}K" "$@" >add.log 2>&1
     code=$?
     if [ "$code" = 4 ]; then
@@ -69,11 +73,14 @@ bvecd_round() {
 
 rublk_round() {
     number=$((number + 1))
-    round=$1 target=$2 data_path=$3
+    round=$1 target=$2 data_path=$3 kind=$2
     set --
-    [ "$target" != loop ] || set -- "$@" --file "$backing" --buffered-io
+    case $target in
+    loop) set -- "$@" --file "$backing" --buffered-io ;;
+    brd) kind=loop; set -- "$@" --file /dev/ram0 ;;
+    esac
     [ "$data_path" != auto-zero-copy ] || set -- "$@" --zero-copy
-    rublk add "$target" --number "$number" --queue 1 --depth "$queue_depth" \
+    rublk add "$kind" --number "$number" --queue 1 --depth "$queue_depth" \
         --io-buf-size "${max_io_kib}KiB" --quiet "$@" >add.log 2>&1 ||
         die "rublk add $target: $(cat add.log)"
     await test -b "/dev/ublkb$number" || die "rublk made no device: $(cat add.log)"
@@ -95,6 +102,12 @@ floor_round() {
     wait "$floor" || die "the floor failed: $(cat floor.log)"
 }
 
+case " $TARGETS " in *" brd "*)
+    # Its size is a parameter, and it was loaded without.
+    rmmod brd && insmod /bvecd/modules/brd.ko rd_nr=1 "rd_size=$((size_mib * 1024))" &&
+        dd if=/dev/urandom of=/dev/ram0 bs=1M count=$size_mib 2>/dev/null || die "no brd" ;;
+esac
+
 [ "$AUTOGROUP" = 1 ] || echo 0 >/proc/sys/kernel/sched_autogroup_enabled
 # Both files are written whole: a hole would be cheaper to read.
 dd if=/dev/urandom of=$backing bs=1M count=$size_mib 2>/dev/null || die "no backing file"
@@ -112,14 +125,17 @@ fi
 round=1
 while [ "$round" -le "$ROUNDS" ]; do
     this=$round
-    for path in $WAYS; do
-        for kind in null loop; do
-            bvecd_round "$this" "$kind" "$path" || continue
+    # What is compared follows each other: a server's peer, and then the other data paths.
+    for kind_of in $TARGETS; do
+        for path in $WAYS; do
+            bvecd_round "$this" "$kind_of" "$path" || continue
             if [ "$PEERS" = 1 ] && [ "${path#*/}" = per-io ]; then
-                rublk_round "$this" "$kind" "${path%/*}"
+                rublk_round "$this" "$kind_of" "${path%/*}"
             fi
         done
-        [ "$PEERS" = 0 ] || floor_round "$this" "$path"
+    done
+    [ "$FLOOR" = 0 ] || for path in $WAYS; do
+        floor_round "$this" "$path"
     done
     if [ "$PEERS" = 1 ]; then
         run "$this" null_blk null -/- /dev/nullb0

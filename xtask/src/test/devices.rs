@@ -1,15 +1,17 @@
-//! The tests on real devices: one virtual machine runs them all.
+//! The tests on real devices: one virtual machine runs them all, or several side by side share them.
 
 use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
-use vm::{Cause, Error, Machine, Spec, Vm};
+use anyhow::{Result, anyhow};
+use vm::{Cause, Error, Machine, Vm};
 
 use super::programs::Programs;
 use super::reader::{Format, Reader};
+use super::split::{Depth, Share};
 use super::tally::Tally;
 use crate::process::say;
 
@@ -42,20 +44,34 @@ const MODULES: [&str; 7] = [
 /// result, and one that fails keeps none of the others from running.
 const SCRIPT: &str = "for program in $PROGRAMS; do $program; done; bvecd-suite \"$@\"";
 
-/// Runs every test on devices on this kernel.
+/// Runs these shares of the tests on devices side by side.
 ///
 /// # Errors
-/// If the virtual machine cannot be made. One that dies is a failed test.
-pub(super) fn run(
-    kernel: &Spec,
-    programs: &Programs,
-    filter: &[String],
-    full: bool,
-) -> Result<Tally> {
-    let place = format!("kernel {kernel}");
+/// If a virtual machine cannot be made. One that dies is a failed test.
+pub(super) fn run(shares: &[Share], programs: &Programs, filter: &[String]) -> Result<Tally> {
+    let results: Vec<_> = thread::scope(|scope| {
+        let run = |share| scope.spawn(move || run_one(share, programs, filter));
+        let running: Vec<_> = shares.iter().map(run).collect();
+        // A thread that panics has said why; its tests are not known to have passed.
+        let ended = running.into_iter().map(|thread| {
+            let broken = || anyhow!("a thread that watches a virtual machine panicked");
+            thread.join().unwrap_or_else(|_| Err(broken()))
+        });
+        ended.collect()
+    });
+    let mut sum = Tally::default();
+    for tally in results {
+        sum += tally?;
+    }
+    Ok(sum)
+}
+
+fn run_one(share: &Share, programs: &Programs, filter: &[String]) -> Result<Tally> {
+    let place = format!("kernel {}", share.kernel);
     let names: Vec<_> = programs
         .tests
         .iter()
+        .filter(|_| share.programs)
         .filter(|path| filter.is_empty() || filter.iter().any(|word| name_of(path).contains(word)))
         .map(|path| name_of(path))
         .collect();
@@ -66,10 +82,7 @@ pub(super) fn run(
         partial: Vec::new(),
         to: stdout(),
     };
-    let vm = Vm {
-        timeout: Some(if full { FULL_LIMIT } else { LIMIT }),
-        ..guest(kernel, programs, &names, filter, full)
-    };
+    let vm = guest(share, programs, &names, filter);
     let result = vm.run_into(output, io::stderr());
     let reader = std::mem::replace(
         &mut *reader.lock().unwrap_or_else(PoisonError::into_inner),
@@ -92,30 +105,36 @@ pub(super) fn run(
     }
 }
 
-fn guest(
-    kernel: &Spec,
-    programs: &Programs,
-    names: &[String],
-    filter: &[String],
-    full: bool,
-) -> Vm {
+fn guest(share: &Share, programs: &Programs, names: &[String], filter: &[String]) -> Vm {
     let mut command = vec!["sh".to_owned(), "-c".into(), SCRIPT.into(), "sh".into()];
     command.extend_from_slice(filter);
-    let mut env = vec![("PROGRAMS".to_owned(), names.join(" "))];
-    if full {
-        // The suite runs more, and longer.
-        env.push(("BVECD_FULL".into(), "1".into()));
-    }
+    let shards: Vec<_> = share.shards.iter().map(ToString::to_string).collect();
+    let mut env = vec![
+        ("PROGRAMS".to_owned(), names.join(" ")),
+        ("BVECD_SHARD".to_owned(), shards.join(",")),
+    ];
+    // The suite runs more, and longer.
+    let depth = share.depth.variable();
+    env.extend(depth.map(|value| ("BVECD_FULL".to_owned(), value.to_owned())));
     let found = FOUND.map(PathBuf::from);
     Vm {
-        kernel: kernel.clone(),
+        kernel: share.kernel.clone(),
         machine: Machine {
             cpus: CPUS,
             ..Machine::default()
         },
         env,
         programs: [&programs.tools[..], &programs.tests, &found].concat(),
-        modules: MODULES.map(str::to_owned).to_vec(),
+        modules: vec![
+            "ublk_drv".into(),
+            "loop".into(),
+            "null_blk".into(),
+            "brd".into(),
+        ],
+        timeout: Some(match share.depth {
+            Depth::Ci => LIMIT,
+            Depth::Cells | Depth::Full => FULL_LIMIT,
+        }),
         ..Vm::new(command)
     }
 }
@@ -156,6 +175,8 @@ impl<W: Write> Write for Watched<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test::split;
+    use vm::Spec;
 
     #[test]
     fn lines_are_counted_however_they_are_cut() {
@@ -185,12 +206,20 @@ mod tests {
             tools: vec!["/t/bvecd".into()],
             tests: vec!["/t/deps/no_allocation-1".into()],
         };
-        let vm = guest(&Spec::Newest, &programs, &[], &["holds".to_owned()], false);
+        let share = |full| {
+            let shares = split::shares(&[Spec::Newest], full, "2/3".parse().unwrap(), 4);
+            shares[0][1].clone()
+        };
+        let vm = guest(&share(false), &programs, &[], &["holds".to_owned()]);
         assert_eq!(vm.command.last().map(String::as_str), Some("holds"));
-        assert_eq!(vm.env, [("PROGRAMS".to_owned(), String::new())]);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            vm.env,
+            [pair("PROGRAMS", ""), pair("BVECD_SHARD", "2/3,2/4")]
+        );
         assert_eq!(vm.machine.cpus, 4);
         assert!(vm.programs.contains(&"/t/deps/no_allocation-1".into()));
-        let full = guest(&Spec::Newest, &programs, &[], &[], true);
-        assert!(full.env.contains(&("BVECD_FULL".into(), "1".into())));
+        let full = guest(&share(true), &programs, &[], &[]);
+        assert!(full.env.contains(&pair("BVECD_FULL", "1")));
     }
 }

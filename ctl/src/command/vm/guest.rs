@@ -35,6 +35,9 @@ pub(crate) struct Guest {
     /// One instruction is one nanosecond of the guest's time, for counts that repeat.
     #[arg(long)]
     count_instructions: bool,
+    /// Insist that virtual CPUs run at the same time, with a newer QEMU if need be; idle ones spin.
+    #[arg(long)]
+    parallel: bool,
     /// Put a file or directory into the guest; may be given often.
     #[arg(long, value_name = "PATH[:GUESTPATH]")]
     copy_in: Vec<CopyIn>,
@@ -80,6 +83,7 @@ impl Guest {
                 cpus,
                 memory_mib: self.memory.map(mebibytes).transpose()?,
                 count_instructions: self.count_instructions,
+                parallel: self.parallel,
                 ..plain.machine
             },
             programs,
@@ -149,6 +153,7 @@ mod tests {
         assert_eq!(vm.modules, ["xfs"]);
         assert!(vm.quiet && vm.optional_modules.contains(&"ublk_drv".to_owned()));
         assert_eq!(guest("--count-instructions").unwrap().machine.cpus, 1);
+        assert!(guest("--parallel").unwrap().machine.parallel);
     }
 
     #[test]

@@ -51,6 +51,11 @@ const COMMANDS: &[Row] = &[
         used_for: "this table",
     },
     row(
+        "START_USER_RECOVERY",
+        Features::USER_RECOVERY,
+        "recover, adopt, resume after quiesce",
+    ),
+    row(
         "UPDATE_SIZE",
         Features::UPDATE_SIZE,
         "a new size while it runs",
@@ -58,12 +63,18 @@ const COMMANDS: &[Row] = &[
     row(
         "QUIESCE_DEV",
         Features::QUIESCE,
-        "a change of daemon with nothing lost",
+        "quiesce and hand-over: a change of daemon with nothing lost; not on batch",
     ),
     row(
         "TRY_STOP_DEV",
         Features::SAFE_STOP_DEV,
         "a stop that refuses while it is open",
+    ),
+    // Which kernels serve a stopped device again no flag tells; this one came with it.
+    row(
+        "START_DEV again",
+        Features::IO_DESC_SIZE,
+        "resume of a stopped device",
     ),
     row("REG_BUF", Features::SHMEM_ZC, "memory that clients share"),
 ];
@@ -91,24 +102,30 @@ const FLAGS: &[(Features, Option<&str>)] = &[
     ),
     (
         Features::USER_COPY,
-        Some("user-copy; seeing bytes on auto-zero-copy"),
+        Some("user-copy; shared-memory where a request lies elsewhere"),
     ),
     (Features::ZONED, None),
     (Features::USER_RECOVERY_FAIL_IO, Some("recovery fail-io")),
     (Features::UPDATE_SIZE, Some("resize")),
     (Features::AUTO_BUF_REG, Some("auto-zero-copy")),
-    (Features::QUIESCE, Some("quiesce, hand-over")),
+    (Features::QUIESCE, Some("quiesce, hand-over; not on batch")),
     (Features::PER_IO_DAEMON, Some("set by the driver")),
     (Features::BUF_REG_OFF_DAEMON, Some("set by the driver")),
     (Features::BATCH_IO, Some("transport batch")),
-    (Features::INTEGRITY, Some("protection information")),
+    (
+        Features::INTEGRITY,
+        Some("protection information, on user-copy"),
+    ),
     (Features::SAFE_STOP_DEV, Some("safe stop")),
     (
         Features::NO_AUTO_PART_SCAN,
         Some("a start that no rule sees"),
     ),
     (Features::SHMEM_ZC, Some("shared-memory")),
-    (Features::IO_DESC_SIZE, None),
+    (
+        Features::IO_DESC_SIZE,
+        Some("telling that a stopped device starts again"),
+    ),
 ];
 
 /// Every row, kind by kind.
