@@ -17,6 +17,7 @@ use vm::Spec;
 
 use crate::process::say;
 use crate::setup;
+use jobs::Job;
 pub(crate) use jobs::Measure;
 pub(crate) use rows::{Report, Row};
 
@@ -38,9 +39,24 @@ pub(crate) struct Arguments {
     /// Seconds of a run by the clock.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
+    /// Measure only the jobs whose names contain one of these; may be given often.
+    #[arg(long, value_name = "TEXT")]
+    job: Vec<String>,
+    /// Measure only these targets: null, loop, or by the clock also brd; may be given often.
+    #[arg(long, value_name = "NAME")]
+    target: Vec<String>,
     /// Put all programs in one group of the scheduler, instead of each session in its own.
     #[arg(long)]
     without_autogroup: bool,
+}
+
+impl Arguments {
+    /// What is to be run.
+    fn jobs(&self) -> Vec<&'static Job> {
+        let wanted =
+            |job: &&Job| self.job.is_empty() || self.job.iter().any(|text| job.name.contains(text));
+        jobs::of(self.measure).filter(wanted).collect()
+    }
 }
 
 /// Counts for bvecd alone, and leaves `target/cost/result.json`.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use vm::{CopyIn, CopyOut, Machine, Vm};
 
 use super::Arguments;
-use super::jobs::{self, Measure};
+use super::jobs::Measure;
 use super::rows::Report;
 use crate::process::{self, cargo, root};
 
@@ -38,6 +38,7 @@ const CLOCK_WAYS: &str = "copy/per-io auto-zero-copy/per-io";
 /// # Errors
 /// If something does not compile, the virtual machine fails, or a run in it does.
 pub(super) fn count(arguments: &Arguments, rublk: Option<&Path>) -> Result<Report> {
+    ensure!(!arguments.jobs().is_empty(), "no job has such a name");
     let mut programs = build(rublk.is_some())?;
     programs.push("fio".into());
     programs.extend(rublk.map(Path::to_path_buf));
@@ -50,13 +51,7 @@ pub(super) fn count(arguments: &Arguments, rublk: Option<&Path>) -> Result<Repor
         outcome.exit_code
     );
     let name = Path::new(RESULTS).file_name().unwrap_or_default();
-    Report::read(
-        &results.path().join(name),
-        outcome.kernel,
-        arguments.measure,
-        arguments.rounds,
-        arguments.ios,
-    )
+    Report::read(&results.path().join(name), outcome.kernel, arguments)
 }
 
 /// Builds the programs as they are shipped. The guest's init is looked for beside this program, so
@@ -90,7 +85,7 @@ pub(super) fn target() -> PathBuf {
 fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &Path) -> Vm {
     let flag = |on: bool| u8::from(on).to_string();
     let counts = arguments.measure == Measure::InstructionsPerIo;
-    let jobs: Vec<_> = jobs::of(arguments.measure).map(|job| job.name).collect();
+    let jobs: Vec<_> = arguments.jobs().iter().map(|job| job.name).collect();
     let modules: &[&str] = if peers {
         &["ublk_drv", "loop", "null_blk", "brd"]
     } else {
@@ -98,10 +93,14 @@ fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &P
     };
     // By the clock bytes count as well, and tmpfs is special: io_uring needs a worker for it.
     let targets = if counts || !peers {
-        "null loop"
+        &["null", "loop"][..]
     } else {
-        "null loop brd"
+        &["null", "loop", "brd"]
     };
+    let wanted = |target: &&str| {
+        arguments.target.is_empty() || arguments.target.iter().any(|name| name == target)
+    };
+    let targets: Vec<_> = targets.iter().copied().filter(wanted).collect();
     let ways = match (peers, counts) {
         (false, _) => ALL_WAYS,
         (true, true) => PEERS_WAYS,
@@ -128,7 +127,7 @@ fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &P
                     seconds(arguments.seconds)
                 },
             ),
-            ("TARGETS", targets.to_owned()),
+            ("TARGETS", targets.join(" ")),
             ("WAYS", ways.to_owned()),
             ("FLOOR", flag(peers && counts)),
             ("JOBS", jobs.join(" ")),
@@ -187,6 +186,7 @@ mod tests {
         let clock = Arguments {
             measure: Measure::Iops,
             seconds: 2,
+            job: vec!["256k".into()],
             ..arguments
         };
         let vm = guest(&clock, vec!["fio".into()], true, Path::new("/tmp"));
@@ -194,6 +194,7 @@ mod tests {
         for (name, value) in [
             ("END", "--time_based --runtime=2"),
             ("TARGETS", "null loop brd"),
+            ("JOBS", "seq-destination-256k-qd32"),
             ("FLOOR", "0"),
         ] {
             let pair = (name.to_owned(), value.to_owned());

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::jobs::{self, Direction, Job, Measure};
+use super::Arguments;
+use super::jobs::{Direction, Job, Measure};
 
 /// The format of `result.json`.
 const SCHEMA: u32 = 1;
@@ -70,13 +71,8 @@ impl Report {
     /// # Errors
     /// If a report cannot be read, tells of an error, or where requests are counted is of another number
     /// than `ios`; if a round lacks a run that the first has.
-    pub(super) fn read(
-        directory: &Path,
-        kernel: String,
-        measure: Measure,
-        rounds: u32,
-        ios: u64,
-    ) -> Result<Self> {
+    pub(super) fn read(directory: &Path, kernel: String, arguments: &Arguments) -> Result<Self> {
+        let (measure, rounds, ios) = (arguments.measure, arguments.rounds, arguments.ios);
         let first = directory.join("1");
         let mut places = vec![PathBuf::new()];
         // Peer, target, data path, transport.
@@ -90,7 +86,7 @@ impl Report {
         }
         let mut results = Vec::new();
         for place in places {
-            for job in jobs::of(measure) {
+            for job in arguments.jobs() {
                 let file = place.join(format!("{}.json", job.name));
                 let values = (1..=rounds)
                     .map(|round| {
@@ -140,7 +136,7 @@ impl Row {
     #[cfg(test)]
     pub(crate) fn sample(place: &str, values: &[f64]) -> Self {
         let measure = Measure::InstructionsPerIo;
-        let job = jobs::of(measure).next().unwrap();
+        let job = super::jobs::of(measure).next().unwrap();
         Self::new(Path::new(place), job, measure, values.to_vec())
     }
 
@@ -201,6 +197,7 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::jobs;
     use super::*;
 
     const COUNTED: Measure = Measure::InstructionsPerIo;
@@ -255,7 +252,15 @@ mod tests {
                 fs::write(place.join(format!("{}.json", job.name)), text).unwrap();
             }
         }
-        let report = Report::read(dir.path(), "7.3.4".into(), COUNTED, 2, 1000).unwrap();
+        let read = |rounds| {
+            let arguments = Arguments {
+                rounds,
+                ios: 1000,
+                ..Arguments::default()
+            };
+            Report::read(dir.path(), "7.3.4".into(), &arguments)
+        };
+        let report = read(2).unwrap();
         assert_eq!(report.results.len(), jobs::of(COUNTED).count());
         let row = &report.results[0];
         assert_eq!(
@@ -263,7 +268,7 @@ mod tests {
             ("bvecd", "copy batch")
         );
         assert!((row.median - 21_500.0).abs() < 1e-6, "{}", row.median);
-        let error = Report::read(dir.path(), "7.3.4".into(), COUNTED, 3, 1000).unwrap_err();
+        let error = read(3).unwrap_err();
         assert!(format!("{error:#}").contains("3/bvecd"), "{error:#}");
     }
 

@@ -125,12 +125,7 @@ fn guest(share: &Share, programs: &Programs, names: &[String], filter: &[String]
         },
         env,
         programs: [&programs.tools[..], &programs.tests, &found].concat(),
-        modules: vec![
-            "ublk_drv".into(),
-            "loop".into(),
-            "null_blk".into(),
-            "brd".into(),
-        ],
+        modules: MODULES.map(str::to_owned).to_vec(),
         timeout: Some(match share.depth {
             Depth::Ci => LIMIT,
             Depth::Cells | Depth::Full => FULL_LIMIT,
