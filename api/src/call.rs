@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::buffer::{Buffer, BufferConfig, BufferList, BufferRemoved};
+use crate::change::ChangeOptions;
 use crate::device::{Device, DeviceDeleted, DeviceList};
 use crate::device_config::DeviceConfig;
 use crate::features::Features;
@@ -19,6 +20,7 @@ use crate::lifecycle::{
 };
 use crate::paths;
 use crate::rule::{Healed, RuleList, RuleStatus, RulesChanged};
+use crate::rule_file::RuleFile;
 use crate::stats::DeviceStats;
 
 /// One request to the daemon whose answer is a `T`. Both clients send it.
@@ -47,6 +49,13 @@ impl<T: DeserializeOwned> Call<T> {
         Self::new(Method::POST, path, body)
     }
 
+    /// PUT to any path.
+    #[must_use]
+    pub fn put<B: Serialize>(path: impl Into<String>, body: &B) -> Self {
+        let body = serde_json::to_vec(body).map_err(|error| error.to_string());
+        Self::new(Method::PUT, path, Some(body))
+    }
+
     /// DELETE of any path.
     #[must_use]
     pub fn delete(path: impl Into<String>) -> Self {
@@ -67,6 +76,15 @@ impl<T: DeserializeOwned> Call<T> {
     #[must_use]
     pub fn with_file(mut self, file: impl Into<OwnedFd>) -> Self {
         self.file = Some(Arc::new(file.into()));
+        self
+    }
+}
+
+impl Call<RulesChanged> {
+    /// The same change, made in this manner.
+    #[must_use]
+    pub fn under(mut self, options: &ChangeOptions) -> Self {
+        self.path.push_str(&options.query());
         self
     }
 }
@@ -161,10 +179,22 @@ pub fn add_rule(id: u32, rule: &Rule) -> Call<RulesChanged> {
     Call::post(paths::of_device(paths::RULES, id), Some(rule))
 }
 
+/// Puts a set of rules in the place of what a device has.
+#[must_use]
+pub fn apply_rules(id: u32, file: &RuleFile) -> Call<RulesChanged> {
+    Call::put(paths::of_device(paths::RULES, id), file)
+}
+
 /// One rule of a device.
 #[must_use]
 pub fn rule(id: u32, name: &str) -> Call<RuleStatus> {
     Call::get(paths::of_rule(id, name))
+}
+
+/// Puts a rule in the place of the one of the same name.
+#[must_use]
+pub fn replace_rule(id: u32, rule: &Rule) -> Call<RulesChanged> {
+    Call::put(paths::of_rule(id, &rule.name), rule)
 }
 
 /// Removes a rule from a device.

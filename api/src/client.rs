@@ -101,6 +101,19 @@ impl Client {
         if let Some(since) = since {
             path.push_str(&format!("&since={since}"));
         }
+        self.stream(path).await
+    }
+
+    /// The events that are to come, without end. When this returns, none that happens later is missed.
+    ///
+    /// # Errors
+    /// As [`Client::send`], for the beginning of the answer.
+    pub async fn new_events(&self) -> Result<EventStream, ClientError> {
+        self.stream(format!("{}?follow=true&new=true", paths::EVENTS))
+            .await
+    }
+
+    async fn stream(&self, path: String) -> Result<EventStream, ClientError> {
         let exchange = self.exchange(Method::GET, &path, None, None);
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(response) => Ok(EventStream::new(path, response?.into_body())),

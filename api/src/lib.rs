@@ -22,6 +22,7 @@
 mod body;
 mod buffer;
 pub mod call;
+mod change;
 mod client;
 mod data_path;
 mod device;
@@ -36,15 +37,17 @@ pub mod paths;
 mod problem;
 mod recovery;
 mod rule;
+mod rule_file;
 mod schema;
 mod stats;
 mod target;
 
 pub use fault;
 
-pub use body::read_body;
+pub use body::{pointer, read_body};
 pub use buffer::{Buffer, BufferConfig, BufferList, BufferRemoved};
 pub use call::Call;
+pub use change::ChangeOptions;
 pub use client::{
     BlockingClient, BlockingEvents, Client, ClientError, DEFAULT_TIMEOUT, EventStream,
 };
@@ -65,6 +68,7 @@ pub use lifecycle::{
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use recovery::Recovery;
 pub use rule::{Healed, RuleList, RuleStatus, RulesChanged};
+pub use rule_file::{RuleFile, Version};
 pub use schema::SCHEMA;
 pub use stats::{DeviceStats, OpStats, QueueStats, SharedMemoryStats};
 pub use target::TargetConfig;

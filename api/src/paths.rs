@@ -25,9 +25,10 @@ pub const ADOPT: &str = "/v1/adopt";
 pub const REAP: &str = "/v1/reap";
 /// POST a [`crate::QuiesceRequest`]: [`crate::HandedOver`], and the daemon ends.
 pub const HAND_OVER: &str = "/v1/hand-over";
-/// GET: [`crate::RuleList`]. POST a [`fault::Rule`], DELETE all: [`crate::RulesChanged`].
+/// GET: [`crate::RuleList`]. POST a [`fault::Rule`], PUT a [`crate::RuleFile`], DELETE all:
+/// [`crate::RulesChanged`]. Changes take [`crate::ChangeOptions`] in the query.
 pub const RULES: &str = "/v1/devices/{id}/rules";
-/// GET: [`crate::RuleStatus`]. DELETE: [`crate::RulesChanged`].
+/// GET: [`crate::RuleStatus`]. PUT a [`fault::Rule`], DELETE: [`crate::RulesChanged`].
 pub const RULE: &str = "/v1/devices/{id}/rules/{name}";
 /// GET: [`crate::HoldList`].
 pub const HOLDS: &str = "/v1/devices/{id}/holds";
@@ -43,7 +44,7 @@ pub const STATS: &str = "/v1/devices/{id}/stats";
 pub const HEAL_DEVICE: &str = "/v1/devices/{id}/heal";
 /// POST: [`crate::Healed`], all devices.
 pub const HEAL: &str = "/v1/heal";
-/// GET with `since=SEQ` and `follow=true|false`: [`crate::Event`]s, one line each.
+/// GET with `since=SEQ`, `follow=true|false` and `new=true|false`: [`crate::Event`]s, one line each.
 pub const EVENTS: &str = "/v1/events";
 /// GET: the OpenAPI document.
 pub const OPENAPI: &str = "/v1/openapi.json";

@@ -142,6 +142,12 @@ impl Problem {
         Self::rule_at(&format!("/rules/{}", error.index), error)
     }
 
+    /// The problem of a rule in a [`crate::RuleFile`].
+    #[must_use]
+    pub fn rule_of_file(error: &RuleError) -> Self {
+        Self::rule_at(&format!("/rule/{}", error.index), error)
+    }
+
     fn rule_at(base: &str, error: &RuleError) -> Self {
         let detail = format!("rule `{}`: {}: {}", error.rule, error.field, error.problem);
         Self::field(

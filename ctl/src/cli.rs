@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    bench, buffer, completions, dev, events, fault, features, heal, hold, pages, stats, vm,
+    bench, buffer, completions, dev, events, fault, features, heal, hold, pages, scenario, stats,
+    top, vm,
 };
 use crate::context::Context;
 use crate::demo;
@@ -62,6 +63,9 @@ enum Command {
     Fault(fault::Command),
     /// Remove every rule and release every held request; never blocks.
     Heal(heal::Arguments),
+    /// Run steps from a file, and say whether what came of them was expected.
+    #[command(subcommand)]
+    Scenario(scenario::Command),
     /// List, await and release held requests.
     #[command(subcommand)]
     Hold(hold::Command),
@@ -72,6 +76,8 @@ enum Command {
     Events(events::Arguments),
     /// Show what a device has done and is doing.
     Stats(stats::Arguments),
+    /// Show what the devices are doing, again and again.
+    Top(top::Arguments),
     /// Show the pages behind a range of a process's memory: frames, pins, references.
     Pages(pages::Arguments),
     /// Run fio jobs on a device and count what they cost.
@@ -98,10 +104,12 @@ impl Cli {
             Command::Features(arguments) => features::run(&arguments, &context),
             Command::Fault(command) => fault::run(command, &context),
             Command::Heal(arguments) => heal::run(&arguments, &context),
+            Command::Scenario(command) => scenario::run(command, &context),
             Command::Hold(command) => hold::run(command, &context),
             Command::Buffer(command) => buffer::run(command, &context),
             Command::Events(arguments) => events::run(&arguments, &context),
             Command::Stats(arguments) => stats::run(&arguments, &context),
+            Command::Top(arguments) => top::run(&arguments, &context),
             Command::Pages(arguments) => pages::run(&arguments, &context),
             Command::Bench(command) => bench::run(command, &context),
             Command::Vm(command) => vm::run(command, &context),
@@ -162,12 +170,12 @@ mod tests {
 
     /// Words as a shell splits them, as far as our examples need it.
     fn split(line: &str) -> Vec<String> {
-        let line = line.split([';', '|', '>']).next().unwrap_or(line);
         let mut words = vec![String::new()];
         let mut quoted = false;
         for c in line.trim().chars() {
             match c {
                 '\'' => quoted = !quoted,
+                ';' | '|' | '>' if !quoted => break,
                 ' ' if !quoted => words.push(String::new()),
                 _ => words.last_mut().unwrap().push(c),
             }

@@ -10,5 +10,7 @@ pub(crate) mod features;
 pub(crate) mod heal;
 pub(crate) mod hold;
 pub(crate) mod pages;
+pub(crate) mod scenario;
 pub(crate) mod stats;
+pub(crate) mod top;
 pub(crate) mod vm;

@@ -11,6 +11,8 @@ use api::fault::WordsError;
 use bench::BenchError;
 use lab::LabError;
 
+use crate::source::Located;
+
 /// The code after Ctrl-C, as shells say it.
 const INTERRUPTED: u8 = 130;
 
@@ -49,6 +51,9 @@ pub(crate) enum Failure {
         /// What is wrong, and where.
         error: WordsError,
     },
+    /// What a file holds cannot be used: 2. The line and a caret follow the message.
+    #[error("read {0}")]
+    Located(Box<Located>),
     /// What was waited for did not happen: 3.
     #[error("{0}")]
     NotMet(String),
@@ -67,7 +72,7 @@ impl Failure {
     const fn code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::Input(_) | Self::Words { .. } => 2,
+            Self::Input(_) | Self::Words { .. } | Self::Located(_) => 2,
             Self::NotMet(_) => 3,
             Self::Missing(_) => 4,
             Self::Interrupted => INTERRUPTED,
@@ -103,6 +108,10 @@ fn message(error: &Error) -> String {
         }
     }
     let mut text = format!("bvecctl: failed to {text}");
+    if let Some(Failure::Located(located)) = error.downcast_ref() {
+        text.push('\n');
+        text.push_str(&located.excerpt());
+    }
     if let Some(Failure::Words { error, .. }) = error.downcast_ref() {
         let rendered = error.render();
         for line in rendered.lines().skip(1) {

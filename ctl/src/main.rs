@@ -9,8 +9,12 @@ mod command;
 mod context;
 mod demo;
 mod exit;
+mod extents;
 mod interrupt;
 mod output;
+mod scenario;
+mod source;
+mod sys;
 mod units;
 
 use std::process::ExitCode;

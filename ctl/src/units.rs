@@ -2,6 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
+
+use api::fault::{ValueError, format_ns, parse_ns};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// Suffixes with their shift; powers of 1024, as fio and truncate(1) have them.
 const SUFFIXES: [(char, u32); 5] = [('B', 0), ('K', 10), ('M', 20), ('G', 30), ('T', 40)];
@@ -9,6 +14,37 @@ const SUFFIXES: [(char, u32); 5] = [('B', 0), ('K', 10), ('M', 20), ('G', 30), (
 /// A number of bytes, written `4096`, `4K`, `256M`, `1G` or `1GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
+
+/// A span of time, written `500ms`, `10s`, or `10` for seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl FromStr for Span {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        if let Ok(seconds) = text.parse::<u32>() {
+            return Ok(Self(Duration::from_secs(seconds.into())));
+        }
+        parse_ns(text).map(|ns| Self(Duration::from_nanos(ns)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// As rules write it: `1500ms`.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format_ns(
+            u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX),
+        ))
+    }
+}
 
 /// A size that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -162,6 +198,23 @@ mod tests {
                 (column, found),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn spans_are_read_and_a_bare_number_is_seconds() {
+        for (text, ms, written) in [
+            ("10", 10_000, "10s"),
+            ("0", 0, "0ns"),
+            ("1500ms", 1500, "1500ms"),
+            ("1m", 60_000, "1m"),
+        ] {
+            let span: Span = text.parse().unwrap();
+            assert_eq!(span, Span(Duration::from_millis(ms)), "{text}");
+            assert_eq!(span.to_string(), written);
+        }
+        for bad in ["", "s", "1.5s", "-1", "10 s"] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
         }
     }
 

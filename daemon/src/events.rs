@@ -148,6 +148,13 @@ impl EventLog {
         ring.kept.iter().skip(first).take(limit).cloned().collect()
     }
 
+    /// The number of the latest event; 0 before the first.
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.next_seq - 1
+    }
+
     /// Tells of each new event's number.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
@@ -168,11 +175,13 @@ mod tests {
     #[test]
     fn the_oldest_events_make_room() {
         let log = EventLog::new();
+        assert_eq!(log.latest(), 0);
         for _ in 0..KEPT + 3 {
             log.push(Event::of(EventKind::Fired));
         }
         let all = log.after(0, usize::MAX);
         assert_eq!(all.len(), KEPT);
+        assert_eq!(log.latest(), KEPT as u64 + 3);
         assert_eq!(all[0].seq, 4);
         assert_eq!(
             log.after(all[0].seq, 2)

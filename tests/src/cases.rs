@@ -7,8 +7,11 @@ pub(crate) mod conformance;
 pub(crate) mod deferral;
 mod direction;
 mod durability;
+mod fault_verbs;
+mod fault_waits;
 mod faults;
 mod features;
+mod files;
 mod filesystems;
 mod geometry;
 mod holds;
@@ -29,6 +32,7 @@ mod shared_memory;
 mod socket;
 mod state;
 mod surroundings;
+mod top;
 mod trace;
 mod unprivileged;
 
@@ -48,6 +52,10 @@ pub(crate) fn all() -> Vec<Case> {
         registration::CASES,
         faults::CASES,
         features::CASES,
+        fault_verbs::CASES,
+        fault_waits::CASES,
+        files::CASES,
+        top::CASES,
         geometry::CASES,
         holds::CASES,
         lifecycle::CASES,

@@ -54,6 +54,7 @@ impl Drop for NullBlk {
 /// start, so this comes first.
 pub(crate) struct Mounted {
     directory: tempfile::TempDir,
+    is_mounted: bool,
 }
 
 impl Mounted {
@@ -74,19 +75,28 @@ impl Mounted {
     }
 
     fn ext(extents: bool) -> Option<Self> {
-        /// `s_feature_incompat` of the superblock, and its bit for extents (fs/ext4/ext4.h).
-        const INCOMPATIBLE: u64 = 1024 + 0x60;
-        const EXTENTS: u8 = 0x40;
         if !Path::new(RAM_DISK).exists() {
             return None;
         }
-        shell(&format!("mke2fs -F {RAM_DISK} 2>&1"));
+        Some(Self::ext_on(RAM_DISK, extents))
+    }
+
+    /// A fresh ext4 on a block device.
+    pub(crate) fn ext4_on(path: &str) -> Self {
+        Self::ext_on(path, true)
+    }
+
+    fn ext_on(path: &str, extents: bool) -> Self {
+        /// `s_feature_incompat` of the superblock, and its bit for extents (fs/ext4/ext4.h).
+        const INCOMPATIBLE: u64 = 1024 + 0x60;
+        const EXTENTS: u8 = 0x40;
+        shell(&format!("mke2fs -F {path} 2>&1"));
         if extents {
             // The guest's mke2fs knows ext2 only.
             let disk = fs::OpenOptions::new()
                 .read(true)
                 .write(true)
-                .open(RAM_DISK)
+                .open(path)
                 .unwrap();
             let mut features = [0];
             disk.read_exact_at(&mut features, INCOMPATIBLE).unwrap();
@@ -94,19 +104,28 @@ impl Mounted {
                 .unwrap();
             disk.sync_all().unwrap();
         }
-        Some(Self::new(&format!("mount -t ext4 {RAM_DISK}")))
+        Self::new(&format!("mount -t ext4 {path}"))
     }
 
     fn new(mount: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("mount").tempdir().unwrap();
         shell(&format!("{mount} {}", directory.path().display()));
-        Self { directory }
+        Self {
+            directory,
+            is_mounted: true,
+        }
     }
 
     /// Mounts it again with other options.
     pub(crate) fn remount(&self, options: &str) {
         let place = self.directory.path().display();
         shell(&format!("mount -o remount,{options} {place}"));
+    }
+
+    /// Unmounts it, now.
+    pub(crate) fn unmount(mut self) {
+        shell(&format!("umount {}", self.directory.path().display()));
+        self.is_mounted = false;
     }
 
     /// Where it is.
@@ -127,6 +146,9 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
+        if !self.is_mounted {
+            return;
+        }
         // Lazily: a daemon of a failed test may still use it.
         let line = format!("umount -l {}", self.directory.path().display());
         let _ = std::process::Command::new("sh")

@@ -1,14 +1,28 @@
 //! `bvecctl fault`: the rules of a device.
 
+mod add;
+mod apply;
+mod change;
+mod condition;
+mod edit;
+mod extents;
+mod follow;
+mod list;
+mod show;
+mod wait;
+
 use anyhow::Result;
-use api::fault::Rule;
-use api::{RuleList, RuleStatus, RulesChanged, SCHEMA, call};
+use api::{RuleStatus, SCHEMA, call};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::exit::{Exit, Failure};
-use crate::output::{counted, fields, or_dash, table};
+use crate::exit::Exit;
+pub(crate) use apply::alone;
+use change::Change;
+pub(crate) use condition::Condition;
+use show::rule_text;
+pub(crate) use wait::until;
 
 const EXAMPLES: &str = "\
 Words of a rule: ACTION [where SELECTOR,...] [when TRIGGER,...]
@@ -32,31 +46,38 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
     /// Add a rule behind those there are; it is in force when this returns.
-    #[command(after_help = EXAMPLES)]
-    Add(Add),
+    #[command(after_help = add::EXAMPLES)]
+    Add(add::Add),
+    /// Put the rules of a file in the place of those there are.
+    #[command(after_help = apply::APPLY_EXAMPLES)]
+    Apply(apply::Apply),
+    /// Say whether the rules of a file make sense; nothing is changed.
+    #[command(after_help = apply::CHECK_EXAMPLES)]
+    Check(apply::Check),
     /// List the rules and how often each fired.
-    #[command(after_help = "Examples:\n  bvecctl fault list\n  bvecctl fault list --dev 0 --json")]
-    List(OfDevice),
+    #[command(after_help = list::EXAMPLES)]
+    List(list::List),
     /// Show everything about one rule.
     #[command(after_help = "Examples:\n  bvecctl fault show bad\n  bvecctl fault show bad --dev 0")]
     Show(Named),
+    /// Put another rule in the place of one, under the same name.
+    #[command(after_help = edit::EXAMPLES)]
+    Edit(edit::Edit),
     /// Remove a rule and release what it holds.
     #[command(after_help = "Examples:\n  bvecctl fault rm bad\n  bvecctl fault rm bad --dev 0")]
-    Rm(Named),
+    Rm(Removal),
     /// Remove every rule of a device and release what they hold.
     #[command(after_help = "Examples:\n  bvecctl fault clear\n  bvecctl fault clear --dev 0")]
-    Clear(OfDevice),
-}
-
-/// A new rule.
-#[derive(Debug, Args)]
-pub(crate) struct Add {
-    /// Its name, unique on the device: letters, digits, `.`, `_` and `-`.
-    name: String,
-    /// What it does, to which requests, and when.
-    words: String,
-    #[command(flatten)]
-    of: OfDevice,
+    Clear(Clearing),
+    /// Wait until a rule has fired or holds so often; ends with 3 when that does not happen in time.
+    #[command(after_help = wait::EXAMPLES)]
+    Wait(wait::Wait),
+    /// Show which sectors a file on a device lies on.
+    #[command(after_help = extents::EXAMPLES)]
+    Extents(extents::Extents),
+    /// Keep a rule on the sectors of a file when the file system moves them; ends by Ctrl-C.
+    #[command(after_help = follow::EXAMPLES)]
+    Follow(follow::Follow),
 }
 
 /// A rule that there is.
@@ -66,6 +87,24 @@ pub(crate) struct Named {
     name: String,
     #[command(flatten)]
     of: OfDevice,
+}
+
+/// A rule to remove.
+#[derive(Debug, Args)]
+pub(crate) struct Removal {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    change: Change,
+}
+
+/// Rules to remove.
+#[derive(Debug, Args)]
+pub(crate) struct Clearing {
+    #[command(flatten)]
+    of: OfDevice,
+    #[command(flatten)]
+    change: Change,
 }
 
 /// A device.
@@ -82,12 +121,11 @@ pub(crate) struct OfDevice {
 /// The words are not a rule, or the daemon cannot be reached or refuses.
 pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
     match command {
-        Command::Add(add) => run_add(&add, context)?,
-        Command::List(of) => {
-            let device = context.device(of.dev)?;
-            let list = context.ask("list the rules", call::rules(device))?;
-            context.output.answer(&list, list_text)?;
-        }
+        Command::Add(add) => add::run(&add, context)?,
+        Command::Apply(apply) => apply::run(&apply, context)?,
+        Command::Check(check) => apply::run_check(&check, context)?,
+        Command::List(list) => list::run(&list, context)?,
+        Command::Edit(edit) => edit::run(&edit, context)?,
         Command::Show(Named { name, of }) => {
             let device = context.device(of.dev)?;
             let status = context.ask("show the rule", call::rule(device, &name))?;
@@ -100,185 +138,34 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
                 .output
                 .answer(&shown, |shown| rule_text(&shown.rule))?;
         }
-        Command::Rm(Named { name, of }) => {
-            let device = context.device(of.dev)?;
-            let changed = context.ask("remove the rule", call::remove_rule(device, &name))?;
+        Command::Rm(Removal { named, change }) => {
+            let device = context.device(named.of.dev)?;
+            let call = call::remove_rule(device, &named.name).under(&change.options());
+            let changed = context.ask("remove the rule", call)?;
+            let what = format!("removed {} from", named.name);
             context
                 .output
-                .answer(&changed, |changed| removed_text(&name, changed))?;
+                .answer(&changed, |changed| change::text(&what, changed))?;
         }
-        Command::Clear(of) => {
+        Command::Clear(Clearing { of, change }) => {
             let device = context.device(of.dev)?;
-            let changed = context.ask("remove the rules", call::clear_rules(device))?;
-            context
-                .output
-                .answer(&changed, |changed| removed_text("every rule", changed))?;
+            let call = call::clear_rules(device).under(&change.options());
+            let changed = context.ask("remove the rules", call)?;
+            context.output.answer(&changed, |changed| {
+                change::text("removed every rule from", changed)
+            })?;
         }
+        Command::Wait(wait) => wait::run(&wait, context)?,
+        Command::Extents(extents) => extents::run(&extents, context)?,
+        Command::Follow(follow) => follow::run(&follow, context)?,
     }
     Ok(Exit::Done)
 }
 
-/// The answer of `fault show --json`.
+/// The answer of `fault show --json` and `fault wait --json`.
 #[derive(Debug, Serialize)]
 struct Shown {
     schema: u32,
     device: u32,
     rule: RuleStatus,
-}
-
-fn run_add(add: &Add, context: &Context) -> Result<()> {
-    // Before anything else, so that bad words are told even where no daemon runs.
-    let rule = Rule::parse(&add.name, &add.words).map_err(|error| Failure::Words {
-        name: add.name.clone(),
-        error,
-    })?;
-    let device = context.device(add.of.dev)?;
-    let changed = context.ask("add the rule", call::add_rule(device, &rule))?;
-    context.output.answer(&changed, |changed| {
-        format!(
-            "{} is in force on device {} (generation {}): {rule}",
-            rule.name, changed.device, changed.generation
-        )
-    })
-}
-
-fn removed_text(what: &str, changed: &RulesChanged) -> String {
-    let left = counted(changed.rules, "rule");
-    let mut text = format!(
-        "removed {what} from device {} (generation {}, {left} left)",
-        changed.device, changed.generation
-    );
-    if changed.released > 0 {
-        text.push_str(&format!(
-            " and released {}",
-            counted(changed.released, "request")
-        ));
-    }
-    text
-}
-
-fn list_text(list: &RuleList) -> String {
-    if list.rules.is_empty() {
-        return format!(
-            "device {} has no rules; add one as `bvecctl fault add --help` shows",
-            list.device
-        );
-    }
-    let rows = list.rules.iter().map(|status| {
-        [
-            status.rule.name.clone(),
-            status.words.clone(),
-            status.counters.matched.to_string(),
-            status.counters.fired.to_string(),
-            status.held.to_string(),
-        ]
-    });
-    let heads = ["rule", "words", "matched", "fired", "held"];
-    table(&heads, &["matched", "fired", "held"], rows)
-}
-
-fn rule_text(status: &RuleStatus) -> String {
-    let counters = &status.counters;
-    fields([
-        ("rule", status.rule.name.clone()),
-        ("words", status.words.clone()),
-        ("since generation", status.since.to_string()),
-        ("held now", status.held.to_string()),
-        ("matched", counters.matched.to_string()),
-        ("fired", counters.fired.to_string()),
-        (
-            "skipped",
-            format!("{} by skip, nth or every", counters.skipped),
-        ),
-        (
-            "missed",
-            format!("{} by the draw of prob", counters.prob_miss),
-        ),
-        (
-            "exhausted",
-            format!("{} after count was used up", counters.exhausted),
-        ),
-        (
-            "shadowed",
-            format!("{} by an earlier rule", counters.shadowed),
-        ),
-        (
-            "first fired",
-            format!("at sector {}", or_dash(counters.first_fired)),
-        ),
-        (
-            "last fired",
-            format!("at sector {}", or_dash(counters.last_fired)),
-        ),
-    ])
-}
-
-#[cfg(test)]
-mod tests {
-    use api::fault::{Counters, Sector};
-
-    use super::*;
-
-    fn status(name: &str, words: &str) -> RuleStatus {
-        let rule = Rule::parse(name, words).unwrap();
-        let counters = Counters {
-            matched: 120,
-            fired: 1,
-            exhausted: 119,
-            first_fired: Some(Sector(2048)),
-            last_fired: Some(Sector(2048)),
-            ..Counters::default()
-        };
-        RuleStatus {
-            words: rule.to_string(),
-            rule,
-            counters,
-            since: 2,
-            held: 0,
-        }
-    }
-
-    #[test]
-    fn a_list_shows_words_and_counts() {
-        let list = RuleList {
-            schema: SCHEMA,
-            device: 0,
-            generation: 2,
-            seed: 0,
-            rules: vec![
-                status("bad", "fail:MEDIUM where op=read,lba=2048+8 when count=1"),
-                status(
-                    "long",
-                    "hold:max=30s,then=fail:TIMEOUT where op=read|write,lba=1M+4K|2M+4K|3M+4K,\
-                     overlap=covers when skip=1000,every=100,prob=0.1,count=3,seed=12345",
-                ),
-            ],
-        };
-        let text = list_text(&list);
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 100),
-            "{text}"
-        );
-        insta::assert_snapshot!(text);
-    }
-
-    #[test]
-    fn one_rule_is_shown_whole() {
-        insta::assert_snapshot!(rule_text(&status("bad", "fail:MEDIUM when count=1")));
-    }
-
-    #[test]
-    fn a_removal_says_what_is_left() {
-        let changed = RulesChanged {
-            schema: SCHEMA,
-            device: 0,
-            generation: 5,
-            rules: 1,
-            released: 2,
-        };
-        assert_eq!(
-            removed_text("bad", &changed),
-            "removed bad from device 0 (generation 5, 1 rule left) and released 2 requests"
-        );
-    }
 }

@@ -59,7 +59,8 @@ impl Device {
     }
 
     async fn rules_at(&self, size_bytes: u64) -> Result<(), DeviceError> {
-        let change = self.change_rules_at(Some(size_bytes), Ok::<_, DeviceError>);
+        let unchanged = |set: &fault::RuleSet| Ok::<_, DeviceError>(set.rules().cloned().collect());
+        let change = self.change_rules_at(Some(size_bytes), unchanged);
         change.await.map(drop)
     }
 

@@ -19,9 +19,30 @@ impl Device {
     /// `change`'s own, or a rule that was refused; then nothing has changed.
     pub async fn change_rules<E: From<fault::RuleError>>(
         &self,
-        change: impl FnOnce(Vec<fault::Rule>) -> Result<Vec<fault::Rule>, E>,
+        change: impl FnOnce(&RuleSet) -> Result<Vec<fault::Rule>, E>,
     ) -> Result<Change, E> {
         self.change_rules_at(None, change).await
+    }
+
+    /// Says what [`Device::change_rules`] would make, and changes nothing. Nothing is released either.
+    ///
+    /// # Errors
+    /// As [`Device::change_rules`].
+    pub async fn try_rules<E: From<fault::RuleError>>(
+        &self,
+        change: impl FnOnce(&RuleSet) -> Result<Vec<fault::Rule>, E>,
+    ) -> Result<Change, E> {
+        let _one_at_a_time = self.rule_change.lock().await;
+        let current = self.shared.rules.load_full();
+        let rules = change(&current.set)?;
+        let generation = current.set.generation() + 1;
+        let (seed, geometry) = (self.config.seed, self.geometry());
+        let next = RuleSet::compile(generation, seed, rules, Some(&current.set), geometry)?;
+        Ok(Change {
+            generation,
+            rules: next.len(),
+            released: 0,
+        })
     }
 
     /// The same, for a device that gets another size at that moment if one is given.
@@ -31,12 +52,12 @@ impl Device {
     pub(super) async fn change_rules_at<E: From<fault::RuleError>>(
         &self,
         size_bytes: Option<u64>,
-        change: impl FnOnce(Vec<fault::Rule>) -> Result<Vec<fault::Rule>, E>,
+        change: impl FnOnce(&RuleSet) -> Result<Vec<fault::Rule>, E>,
     ) -> Result<Change, E> {
         let _one_at_a_time = self.rule_change.lock().await;
         let facts = self.facts(size_bytes.unwrap_or_else(|| self.size_bytes()));
         let current = self.shared.rules.load_full();
-        let rules = change(current.set.rules().cloned().collect())?;
+        let rules = change(&current.set)?;
         let generation = current.set.generation() + 1;
         let seed = self.config.seed;
         let next = RuleSet::compile(generation, seed, rules, Some(&current.set), &facts)?;

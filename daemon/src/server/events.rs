@@ -31,6 +31,9 @@ pub(super) struct Choice {
     /// Also those to come, without end.
     #[serde(default)]
     follow: bool,
+    /// Only events after those that there are now.
+    #[serde(default)]
+    new: bool,
 }
 
 /// What happened, one JSON object a line.
@@ -42,13 +45,16 @@ pub(super) async fn list(
     State(devices): State<Arc<Devices>>,
     choice: Result<Query<Choice>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let Query(choice) = choice.map_err(|error| {
+    let Query(mut choice) = choice.map_err(|error| {
         Refusal(
             malformed(error.body_text())
                 .0
-                .expecting("since=SEQ and follow=true or false"),
+                .expecting("since=SEQ, and follow and new as true or false"),
         )
     })?;
+    if choice.new {
+        choice.since = choice.since.max(devices.events().latest());
+    }
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(send(Arc::clone(devices.events()), choice, sender));
     let body = Body::new(StreamBody::new(ReceiverStream::new(receiver)));

@@ -1,13 +1,38 @@
 //! `/v1/devices/{id}/rules`
 
-use api::fault::Rule;
-use api::{Problem, ProblemCode, RuleList, RuleStatus, RulesChanged, SCHEMA, read_body};
+use std::sync::Arc;
+
+use api::{
+    ChangeOptions, Problem, ProblemCode, RuleFile, RuleList, RuleStatus, RulesChanged, SCHEMA,
+    read_body,
+};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::Path;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use fault::{Rule, RuleError, RuleSet};
 
-use super::reply::{Refusal, Reply, Subject};
+use super::reply::{Refusal, Reply, Subject, malformed};
 use crate::device::{Change, Device};
+use crate::devices::Devices;
+
+/// How a change is to be made, as the query says it.
+pub(super) struct Options(ChangeOptions);
+
+impl FromRequestParts<Arc<Devices>> for Options {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        devices: &Arc<Devices>,
+    ) -> Result<Self, Refusal> {
+        let query = Query::from_request_parts(parts, devices).await;
+        query.map(|Query(options)| Self(options)).map_err(|error| {
+            let expected = "expect_generation=N, and dry_run as true or false";
+            Refusal(malformed(error.body_text()).0.expecting(expected))
+        })
+    }
+}
 
 /// The rules of a device, in the order of evaluation, with what they have done.
 #[utoipa::path(get, path = api::paths::RULES, params(("id" = u32, Path)), responses(
@@ -24,34 +49,55 @@ pub(super) async fn list(Subject(device): Subject) -> Json<RuleList> {
 }
 
 /// Adds a rule at the end. The answer comes when every queue decides by it.
-#[utoipa::path(post, path = api::paths::RULES, params(("id" = u32, Path)), request_body = Rule,
-    responses((status = 200, body = RulesChanged), (status = 400, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem)))]
-pub(super) async fn add(Subject(device): Subject, body: Bytes) -> Reply<RulesChanged> {
+#[utoipa::path(post, path = api::paths::RULES, params(("id" = u32, Path), ChangeOptions),
+    request_body = Rule, responses((status = 200, body = RulesChanged),
+        (status = 400, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn add(
+    Subject(device): Subject,
+    options: Options,
+    body: Bytes,
+) -> Reply<RulesChanged> {
     let rule: Rule = read_body(&body)?;
-    let change = device.change_rules(|mut rules| {
+    let change = |set: &RuleSet| {
         if device.is_closing() {
             let detail = format!("device {} is being removed", device.id());
-            return Err(Refusal(Problem::new(ProblemCode::Conflict, detail)));
+            return Err(Problem::new(ProblemCode::Conflict, detail));
         }
-        if rules.iter().any(|other| other.name == rule.name) {
-            return Err(Refusal(name_taken(&rule.name)));
+        if set.rules().any(|other| other.name == rule.name) {
+            return Err(name_taken(&rule.name));
         }
-        rules.push(rule);
-        Ok(rules)
-    });
-    Ok(answer(&device, change.await?))
+        Ok(set.rules().cloned().chain([rule]).collect())
+    };
+    change_rules(&device, options, Problem::rule, change).await
+}
+
+/// Puts a set of rules in the place of what there is; nothing is changed if one of them is refused. The answer
+/// comes when every queue decides by it.
+#[utoipa::path(put, path = api::paths::RULES, params(("id" = u32, Path), ChangeOptions),
+    request_body = RuleFile, responses((status = 200, body = RulesChanged),
+        (status = 400, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn apply(
+    Subject(device): Subject,
+    options: Options,
+    body: Bytes,
+) -> Reply<RulesChanged> {
+    let file: RuleFile = read_body(&body)?;
+    let change = |_: &RuleSet| match device.is_closing() {
+        true => {
+            let detail = format!("device {} is being removed", device.id());
+            Err(Problem::new(ProblemCode::Conflict, detail))
+        }
+        false => Ok(file.into_rules()),
+    };
+    change_rules(&device, options, Problem::rule_of_file, change).await
 }
 
 /// Removes every rule, and lets go what they hold.
-#[utoipa::path(delete, path = api::paths::RULES, params(("id" = u32, Path)), responses(
-    (status = 200, body = RulesChanged), (status = 404, body = Problem),
-))]
-pub(super) async fn clear(Subject(device): Subject) -> Reply<RulesChanged> {
-    let change = device
-        .change_rules(|_| Ok::<_, Refusal>(Vec::new()))
-        .await?;
-    Ok(answer(&device, change))
+#[utoipa::path(delete, path = api::paths::RULES, params(("id" = u32, Path), ChangeOptions),
+    responses((status = 200, body = RulesChanged), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
+pub(super) async fn clear(Subject(device): Subject, options: Options) -> Reply<RulesChanged> {
+    change_rules(&device, options, Problem::rule, |_| Ok(Vec::new())).await
 }
 
 /// One rule, with what it has done.
@@ -63,26 +109,96 @@ pub(super) async fn show(
 ) -> Reply<RuleStatus> {
     let mut all = statuses(&device).into_iter();
     let found = all.find(|status| status.rule.name == name);
-    found.map(Json).ok_or_else(|| no_rule(&device, &name))
+    found
+        .map(Json)
+        .ok_or_else(|| no_rule(&device, &name).into())
+}
+
+/// Puts a rule in the place of the one of the same name. The answer comes when every queue decides by it.
+#[utoipa::path(put, path = api::paths::RULE,
+    params(("id" = u32, Path), ("name" = String, Path), ChangeOptions), request_body = Rule,
+    responses((status = 200, body = RulesChanged), (status = 400, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn replace(
+    Subject(device): Subject,
+    Path((_, name)): Path<(String, String)>,
+    options: Options,
+    body: Bytes,
+) -> Reply<RulesChanged> {
+    let rule: Rule = read_body(&body)?;
+    if rule.name != name {
+        let detail = format!("the rule is named `{}`, the path says `{name}`", rule.name);
+        return Err(Problem::field("/name", detail, "the name of the path").into());
+    }
+    let change = |set: &RuleSet| {
+        let mut rules: Vec<Rule> = set.rules().cloned().collect();
+        let place = rules.iter_mut().find(|other| other.name == name);
+        *place.ok_or_else(|| no_rule(&device, &name))? = rule;
+        Ok(rules)
+    };
+    change_rules(&device, options, Problem::rule, change).await
 }
 
 /// Removes a rule, and lets go what it holds.
-#[utoipa::path(delete, path = api::paths::RULE, params(("id" = u32, Path), ("name" = String, Path)),
-    responses((status = 200, body = RulesChanged), (status = 404, body = Problem)))]
+#[utoipa::path(delete, path = api::paths::RULE,
+    params(("id" = u32, Path), ("name" = String, Path), ChangeOptions),
+    responses((status = 200, body = RulesChanged), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub(super) async fn remove(
     Subject(device): Subject,
     Path((_, name)): Path<(String, String)>,
+    options: Options,
 ) -> Reply<RulesChanged> {
-    let change = device.change_rules(|mut rules| {
-        let before = rules.len();
-        rules.retain(|rule| rule.name != name);
-        if rules.len() == before {
-            Err(no_rule(&device, &name))
-        } else {
-            Ok(rules)
+    let change = |set: &RuleSet| {
+        if !set.rules().any(|rule| rule.name == name) {
+            return Err(no_rule(&device, &name));
         }
-    });
-    Ok(answer(&device, change.await?))
+        Ok(set
+            .rules()
+            .filter(|rule| rule.name != name)
+            .cloned()
+            .collect())
+    };
+    change_rules(&device, options, Problem::rule, change).await
+}
+
+/// Why a set of rules was not changed.
+enum Refused {
+    Rule(RuleError),
+    Other(Problem),
+}
+
+impl From<RuleError> for Refused {
+    fn from(error: RuleError) -> Self {
+        Self::Rule(error)
+    }
+}
+
+/// Makes the rules that `change` says, in the manner that was asked for. `locate` tells where in the body a rule
+/// is that was refused.
+async fn change_rules(
+    device: &Device,
+    Options(options): Options,
+    locate: fn(&RuleError) -> Problem,
+    change: impl FnOnce(&RuleSet) -> Result<Vec<Rule>, Problem>,
+) -> Reply<RulesChanged> {
+    let change = |set: &RuleSet| {
+        if let Some(expected) = options.expect_generation
+            && expected != set.generation()
+        {
+            return Err(Refused::Other(other_generation(set.generation(), expected)));
+        }
+        change(set).map_err(Refused::Other)
+    };
+    let changed = match options.dry_run {
+        true => device.try_rules(change).await,
+        false => device.change_rules(change).await,
+    };
+    let changed = changed.map_err(|refused| match refused {
+        Refused::Rule(error) => locate(&error),
+        Refused::Other(problem) => problem,
+    })?;
+    Ok(answer(device, changed))
 }
 
 fn statuses(device: &Device) -> Vec<RuleStatus> {
@@ -117,7 +233,15 @@ fn name_taken(name: &str) -> Problem {
     .expecting("another name, or `bvecctl fault rm` first")
 }
 
-fn no_rule(device: &Device, name: &str) -> Refusal {
+fn other_generation(found: u64, expected: u64) -> Problem {
+    Problem::new(
+        ProblemCode::Conflict,
+        format!("generation {found} is in force, not {expected}"),
+    )
+    .expecting("the generation in force; look at the rules again")
+}
+
+fn no_rule(device: &Device, name: &str) -> Problem {
     let rules = device.shared.rules.load();
     let known: Vec<&str> = rules.set.rules().map(|rule| rule.name.as_str()).collect();
     let detail = format!("device {} has no rule named `{name}`", device.id());
@@ -125,5 +249,5 @@ fn no_rule(device: &Device, name: &str) -> Refusal {
         true => "a rule; it has none".to_owned(),
         false => format!("one of {}", known.join(", ")),
     };
-    Refusal(Problem::new(ProblemCode::NotFound, detail).expecting(expected))
+    Problem::new(ProblemCode::NotFound, detail).expecting(expected)
 }

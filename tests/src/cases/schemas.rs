@@ -20,7 +20,7 @@ const REPORT: &str = include_str!("../../../docs/schemas/demo-report.schema.json
 const INSTRUCTIONS: &str = include_str!("../../../docs/schemas/instructions.schema.json");
 
 /// What is wrong with a value, by its schema.
-fn faults(schema: &str, value: &Value) -> Vec<String> {
+pub(super) fn faults(schema: &str, value: &Value) -> Vec<String> {
     let schema: Value = serde_json::from_str(schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     validator

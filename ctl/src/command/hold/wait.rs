@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use api::{Client, Decision, Event, EventKind, EventStream, Hold, HoldList, SCHEMA, call};
 use clap::Args;
-use nix::time::{ClockId, clock_gettime};
 
 use super::list_text;
 use crate::context::{Context, refused};
 use crate::exit::Failure;
 use crate::output::counted;
+use crate::units::Span;
 
 /// The daemon tells of a hold just before it lists it, so the list is asked for once more.
 const ONCE_MORE: Duration = Duration::from_millis(50);
@@ -30,9 +30,9 @@ pub(crate) struct Wait {
     /// How many must be held at the same time.
     #[arg(long, value_name = "K", default_value_t = 1)]
     count: usize,
-    /// How long to wait at most, in seconds.
-    #[arg(long, value_name = "S", default_value_t = 30)]
-    timeout: u64,
+    /// How long to wait at most: seconds, or a time such as 500ms.
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    timeout: Span,
 }
 
 /// Waits.
@@ -45,7 +45,7 @@ pub(super) fn run(wait: &Wait, context: &Context) -> Result<()> {
         .enable_all()
         .build()
         .context("start the client's runtime")?;
-    let limit = Duration::from_secs(wait.timeout);
+    let Span(limit) = wait.timeout;
     let client = Client::new(&context.socket);
     let held = runtime.block_on(async {
         match tokio::time::timeout(limit, wait.until_held(&client, device)).await {
@@ -63,16 +63,15 @@ pub(super) fn run(wait: &Wait, context: &Context) -> Result<()> {
 
 impl Wait {
     async fn until_held(&self, client: &Client, device: u32) -> Result<Vec<Hold>> {
-        // Events since now, so that none between the first list and the first event is missed.
-        let now_ns = monotonic_ns()?;
-        let mut events = client.events(None, true).await?;
+        // Before the first list, so that no event after it is missed.
+        let mut events = client.new_events().await?;
         let mut once_more = false;
         loop {
             let held = self.held(client, device).await?;
             if held.len() >= self.count {
                 return Ok(held);
             }
-            let next = self.next(&mut events, device, now_ns);
+            let next = self.next(&mut events, device);
             once_more = if once_more {
                 match tokio::time::timeout(ONCE_MORE, next).await {
                     Ok(next) => next.map(|()| true)?,
@@ -85,12 +84,10 @@ impl Wait {
     }
 
     /// The next event that tells of such a hold.
-    async fn next(&self, events: &mut EventStream, device: u32, since_ns: u64) -> Result<()> {
+    async fn next(&self, events: &mut EventStream, device: u32) -> Result<()> {
         loop {
             match events.next().await? {
-                Some(event) if event.time_ns >= since_ns && self.is_meant(&event, device) => {
-                    return Ok(());
-                }
+                Some(event) if self.is_meant(&event, device) => return Ok(()),
                 Some(_) => {}
                 None => {
                     let message = "wait for a held request: bvecd ended its events";
@@ -126,19 +123,13 @@ impl Wait {
             .rule
             .as_ref()
             .map_or_else(String::new, |rule| format!(" by rule `{rule}`"));
-        let seconds = counted(self.timeout, "second");
         let message = format!(
-            "see {} held{by} on device {device}: after {seconds} there are {count}",
-            counted(u64::try_from(self.count).unwrap_or(u64::MAX), "request")
+            "see {} held{by} on device {device}: after {} there are {count}",
+            counted(u64::try_from(self.count).unwrap_or(u64::MAX), "request"),
+            self.timeout
         );
         Failure::NotMet(message).into()
     }
-}
-
-/// The clock that events have their times from.
-fn monotonic_ns() -> Result<u64> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("read the clock")?;
-    Ok(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -151,7 +142,7 @@ mod tests {
             dev: None,
             rule: Some("stop".to_owned()),
             count: 1,
-            timeout: 1,
+            timeout: Span(Duration::from_secs(1)),
         };
         let event = |device, rule: &str, kind, decision| Event {
             device: Some(device),
