@@ -27,6 +27,7 @@ mod recovery;
 mod registration;
 mod resize;
 mod safety;
+mod scenarios;
 mod schemas;
 mod shared_memory;
 mod socket;
@@ -71,6 +72,7 @@ pub(crate) fn all() -> Vec<Case> {
         trace::CASES,
         unprivileged::CASES,
         safety::CASES,
+        scenarios::CASES,
         schemas::CASES,
     ]
     .into_iter()

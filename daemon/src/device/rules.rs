@@ -36,8 +36,8 @@ impl Device {
         let current = self.shared.rules.load_full();
         let rules = change(&current.set)?;
         let generation = current.set.generation() + 1;
-        let (seed, geometry) = (self.config.seed, self.geometry());
-        let next = RuleSet::compile(generation, seed, rules, Some(&current.set), geometry)?;
+        let (seed, facts) = (self.config.seed, self.facts(self.size_bytes()));
+        let next = RuleSet::compile(generation, seed, rules, Some(&current.set), &facts)?;
         Ok(Change {
             generation,
             rules: next.len(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Error, Result};
-use api::fault::{RuleError, RuleSet};
+use api::fault::{DeviceFacts, RuleError, RuleSet};
 use api::{ChangeOptions, ClientError, Problem, RuleFile, RulesChanged, SCHEMA, call};
 use clap::Args;
 use serde::Serialize;
@@ -124,11 +124,14 @@ pub(super) fn run_check(check: &Check, context: &Context) -> Result<()> {
 
 /// Checks rules as far as it can be done without a device.
 pub(crate) fn alone(file: &RuleFile) -> Result<(), RuleError> {
-    let anything = api::fault::Geometry {
-        sectors: u64::MAX >> 9,
+    let anything = DeviceFacts {
+        queues: u16::MAX,
+        depth: u16::MAX,
+        integrity: true,
+        ..DeviceFacts::of_size(u64::MAX >> 9)
     };
     let rules = file.clone().into_rules();
-    RuleSet::compile(1, 0, rules, None, anything).map(drop)
+    RuleSet::compile(1, 0, rules, None, &anything).map(drop)
 }
 
 fn put(
