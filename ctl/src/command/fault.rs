@@ -25,14 +25,23 @@ use show::rule_text;
 pub(crate) use wait::until;
 
 const EXAMPLES: &str = "\
-Words of a rule: ACTION [where SELECTOR,...] [when TRIGGER,...]
-  actions    fail[:STATUS]  delay:TIME  hold[:max=TIME,then=release|fail:STATUS]
-  selectors  op=read|write|flush|discard|write_zeroes|rw|writes|any  lba=START+LENGTH|START..END
-             overlap=any|within|covers|exact
-  triggers   skip=N  nth=N  every=N  prob=0.1|10%|1:1000  count=N  seed=N
+Words of a rule: ACTION[(KEY=VALUE,...)] [where SEL,...] [when TRIG,...] [with OPT,...]
+  actions    fail(status,effect,scope)  short(sectors|frac)  delay(dist,at,lanes)  hang
+             hold(max,then)  drop  corrupt(on,kind,places,ber,at,burst)  torn(parts,persist,unit)
+             misdirect(to,lost)  badmap(heal,wr_fail)  ignore_flush  ignore_fua  notify
+             reorder(window,hold)  throttle(iops,bytes,burst)  remove(how,return)  pi(tag)
+             crash_server(point)  resize(size)  readonly(on)  set_state(state)  mark(label)
+  where      op=read|write|flush|discard|write_zeroes|rw|writes|any  lba=START+LEN|START..END
+             overlap=any|within|covers|exact  flags=fua+!meta  size>=64K  align=4K  queue=N
+             tag=N  data=hex:HH@OFFSET|contains:HH|crc32c:X|zero  inflight>=N  epoch=N..M
+  when       state=S  after_mark=M  from=5s|op:N|epoch:N  until=...  during=UP/DOWN  skip=N
+             nth=N  every=N  seq=xxwxW  prob=0.1|10%|1:1000  count=N  rate=10/s
+  with       prio=N  final=yes  arm=now|manual|mark:M  draw=order|address  ttl=10m  seed=N
+             on_remove=release|expire|fail:STATUS  allow_inert=yes
 
 Sectors are of 512 bytes; with a suffix K, M or G they are bytes. A status is a name of the block
-layer or its errno: MEDIUM or ENODATA, IOERR or EIO, NOSPC, TIMEOUT, TRANSPORT, ...
+layer or its errno: MEDIUM or ENODATA, IOERR or EIO, NOSPC, TIMEOUT, TRANSPORT, ... fail:MEDIUM is
+short for fail(status=MEDIUM). All of it: docs/faults.md.
 
 Examples:
   bvecctl fault add bad 'fail:MEDIUM where op=read,lba=2048+8 when count=1'

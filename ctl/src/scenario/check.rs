@@ -162,7 +162,7 @@ mod tests {
             ),
             (
                 "[[step]]\nexpect = { rule = { name = \"a\", fired = \"many\" } }",
-                "4:40",
+                "4:41",
                 "comparison",
             ),
             (

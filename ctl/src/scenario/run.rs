@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use api::fault::Rule;
-use api::{Client, ReleaseRequest, RuleFile, Which, call};
+use api::{Client, DeviceConfig, ReleaseRequest, RuleFile, TargetConfig, Which, call};
 use serde::de::DeserializeOwned;
 
 use super::cleanup::Made;
@@ -108,6 +108,17 @@ pub(crate) async fn run(
     Ok(report)
 }
 
+/// The device's configuration with the scenario's directory for `$SCRATCH` in its file.
+fn placed(config: &DeviceConfig, made: &Made) -> DeviceConfig {
+    let mut config = config.clone();
+    if let TargetConfig::Loop { file, .. } = &mut config.target
+        && let Ok(rest) = file.strip_prefix("$SCRATCH")
+    {
+        *file = made.scratch.path().join(rest);
+    }
+    config
+}
+
 async fn raised(interrupt: &Interrupt) {
     while !interrupt.is_raised() {
         tokio::time::sleep(PATIENCE).await;
@@ -130,7 +141,8 @@ impl Stage {
         }
         let device = match (&scenario.device, self.device) {
             (Some(config), _) => {
-                self.ask("make the device", call::add_device(config))
+                let config = placed(config, made);
+                self.ask("make the device", call::add_device(&config))
                     .await?
             }
             (None, Some(id)) => self.ask("show the device", call::device(id)).await?,

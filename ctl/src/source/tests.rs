@@ -33,7 +33,7 @@ fn one_set_of_rules_has_two_forms() {
     let words = of_toml.rule[0].to_string();
     assert_eq!(
         words,
-        "fail:status=MEDIUM where op=write,lba=266240+8 when count=1"
+        "fail(status=MEDIUM) where op=write,lba=266240+8 when count=1"
     );
 }
 
@@ -55,7 +55,7 @@ fn what_is_wrong_is_located_in_toml() {
         (
             &format!("{rule}where = {{ op = [\"reed\"] }}"),
             4,
-            15,
+            16,
             "reed",
         ),
     ] {

@@ -89,9 +89,9 @@ fn bad_files() -> Outcome {
     for (text, place, must_say) in [
         (RULES.replace("MEDIUM", "MEDUIM"), ":8:30:", "MEDUIM"),
         (RULES.replace("seed", "sede"), ":2:1:", "sede"),
-        (RULES.replace("[\"write\"]", "[\"write\""), ":13:", ""),
+        (RULES.replace("[\"write\"]", "[\"write\""), ":12:", ""),
         // These two are found by the daemon, which knows the device and the other rules.
-        (beyond, ":6:33:", "2048 sectors"),
+        (beyond, ":6:32:", "2048 sectors"),
         (twice, ":11:8:", "once"),
     ] {
         let path = file(&daemon, "bad.toml", &text);
@@ -108,7 +108,7 @@ fn bad_files() -> Outcome {
     let path = file(&daemon, "good.toml", RULES);
     let nowhere = "/none.sock".as_ref();
     let said = bvecctl(nowhere, &["fault", "check", &path]).good();
-    assert!(said.contains("once: fail:status=MEDIUM"), "{said}");
+    assert!(said.contains("once: fail(status=MEDIUM)"), "{said}");
     bvecctl(nowhere, &["fault", "check", "/none.toml"]).ended_with(2);
     daemon.stop();
     Outcome::Passed
@@ -140,8 +140,9 @@ fn generations() -> Outcome {
 fn edit() -> Outcome {
     let daemon = Daemon::start();
     let device = daemon.add_ram(SIZE, DataPath::Copy);
-    for name in ["a", "b", "c"] {
-        daemon.rule(device.id, name, "fail:NOSPC where op=write");
+    for (name, sector) in [("a", 0), ("b", 8), ("c", 16)] {
+        let words = format!("fail:NOSPC where op=write,lba={sector}+8");
+        daemon.rule(device.id, name, &words);
     }
     let words = ["fault", "edit", "b", "fail:TIMEOUT where op=read"];
     bvecctl(&daemon.socket(), &words).good();
