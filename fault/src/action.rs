@@ -5,6 +5,7 @@ mod course;
 mod dist;
 mod effect;
 mod needs;
+mod sample;
 mod shown;
 mod tear;
 

@@ -6,7 +6,6 @@ mod trigger;
 
 use std::collections::BTreeSet;
 
-use crate::engine::CARRIED_OUT;
 use crate::error::{RuleError, quoted};
 use crate::facts::{ActionSet, DeviceFacts};
 use crate::label::is_name;
@@ -157,7 +156,7 @@ fn check_support(rule: &Rule, facts: &DeviceFacts) -> Result<(), Fault> {
         ),
     ];
     for (part, needs) in parts {
-        let missing = needs.difference(facts.supported & CARRIED_OUT);
+        let missing = needs.difference(facts.supported);
         if !missing.is_empty() {
             let names: Vec<String> = missing
                 .iter_names()

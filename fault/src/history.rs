@@ -1,105 +1,86 @@
 //! What a rule has seen so far.
 
+pub(crate) mod addresses;
+pub(crate) mod bad_map;
+mod counters;
+mod gate;
+pub(crate) mod pace;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use addresses::Addresses;
+use bad_map::BadMap;
+pub use counters::Counters;
+pub(crate) use counters::{Exit, Tally};
+pub use gate::ArmedAt;
+pub(crate) use gate::Gate;
+use pace::{Lanes, Pace};
 
-use crate::Sector;
+use crate::action::Action;
+use crate::matcher::Matcher;
+use crate::options::DrawBy;
+use crate::rule::Rule;
 
-/// Stands for "not yet" where a sector is kept; no device has that sector.
-const NEVER: u64 = u64::MAX;
-
-/// The counts of one rule, shared by the queues of its device and by the generations that keep it.
+/// The history of one rule, shared by the queues of its device and by the generations that keep it.
 ///
-/// Each count is one atomic, exact by itself; relaxed order is enough, as nothing else is read through
-/// them.
+/// Each number is one atomic, exact by itself; relaxed order is enough, as nothing else is read through
+/// them. What only some rules need is empty for the others.
 #[derive(Debug)]
 pub(crate) struct History {
-    pub(crate) matched: AtomicU64,
-    pub(crate) skipped: AtomicU64,
-    pub(crate) prob_miss: AtomicU64,
-    pub(crate) exhausted: AtomicU64,
-    pub(crate) shadowed: AtomicU64,
-    fired: AtomicU64,
-    first_sector: AtomicU64,
-    last_sector: AtomicU64,
-}
-
-/// How often a rule got how far. Every selected request is counted in `matched` and in exactly one of the
-/// others, so `matched` is their sum whenever no request is being decided.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Counters {
-    /// Requests that the selectors chose.
-    pub matched: u64,
-    /// Of these, let pass by `skip`, `nth` or `every`.
-    pub skipped: u64,
-    /// Of these, let pass by the draw of `prob`.
-    pub prob_miss: u64,
-    /// Of these, let pass because `count` was used up.
-    pub exhausted: u64,
-    /// Of these, on which an earlier rule had already decided. They do not use up `count`.
-    pub shadowed: u64,
-    /// Of these, on which the rule fired.
-    pub fired: u64,
-    /// First sector of the request on which it fired first.
-    pub first_fired: Option<Sector>,
-    /// First sector of the request on which it fired last.
-    pub last_fired: Option<Sector>,
+    pub(crate) gate: Gate,
+    pub(crate) tally: Tally,
+    /// How many requests have come to the turns (`skip`, `nth`, `every`, `seq`), and to the draw.
+    turns: AtomicU64,
+    /// What `rate` lets through.
+    pub(crate) rate: Pace,
+    /// What `throttle` lets through: requests, and bytes.
+    pub(crate) iops: Pace,
+    pub(crate) bytes: Pace,
+    pub(crate) lanes: Lanes,
+    pub(crate) bad: Option<BadMap>,
+    pub(crate) addresses: Option<Addresses>,
 }
 
 impl History {
-    pub(crate) const fn new() -> Self {
+    /// That of a rule to which nothing has happened.
+    pub(crate) fn new(rule: &Rule, matcher: &Matcher) -> Self {
+        let lanes = match rule.action {
+            Action::Delay {
+                lanes: Some(lanes), ..
+            } => Lanes::new(lanes),
+            _ => Lanes::default(),
+        };
+        let bad = match rule.action {
+            Action::Badmap { heal, wr_fail, .. } => {
+                Some(BadMap::new(&matcher.named(), heal, wr_fail))
+            }
+            _ => None,
+        };
+        let by_address = rule.options.draw == DrawBy::Address;
         Self {
-            matched: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
-            prob_miss: AtomicU64::new(0),
-            exhausted: AtomicU64::new(0),
-            shadowed: AtomicU64::new(0),
-            fired: AtomicU64::new(0),
-            first_sector: AtomicU64::new(NEVER),
-            last_sector: AtomicU64::new(NEVER),
+            gate: Gate::new(&rule.options.arm),
+            tally: Tally::default(),
+            turns: AtomicU64::new(0),
+            rate: Pace::default(),
+            iops: Pace::default(),
+            bytes: Pace::default(),
+            lanes,
+            bad,
+            addresses: by_address.then(Addresses::new),
         }
     }
 
-    /// How often the rule has fired.
-    pub(crate) fn fired(&self) -> u64 {
-        self.fired.load(Relaxed)
+    /// Takes the number of the next turn, from 0.
+    pub(crate) fn next_turn(&self) -> u64 {
+        self.turns.fetch_add(1, Relaxed)
     }
 
-    /// Takes one of `count` firings, or says that none is left. Exact under concurrent calls.
-    pub(crate) fn take(&self, count: u64) -> bool {
-        if count == u64::MAX {
-            self.fired.fetch_add(1, Relaxed);
-            return true;
-        }
-        let taken = |fired: u64| (fired < count).then_some(fired + 1);
-        self.fired.fetch_update(Relaxed, Relaxed, taken).is_ok()
+    /// The number that the next turn will have.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turns.load(Relaxed)
     }
 
-    /// Remembers where the rule fired.
-    pub(crate) fn note(&self, sector: Sector) {
-        if self.first_sector.load(Relaxed) == NEVER {
-            // If another queue was first, its sector stays.
-            let _ = self
-                .first_sector
-                .compare_exchange(NEVER, sector.0, Relaxed, Relaxed);
-        }
-        self.last_sector.store(sector.0, Relaxed);
-    }
-
-    /// The counts now. Counts that change meanwhile may be from slightly different moments.
-    pub(crate) fn counters(&self) -> Counters {
-        let sector = |at: &AtomicU64| Some(at.load(Relaxed)).filter(|at| *at != NEVER).map(Sector);
-        Counters {
-            matched: self.matched.load(Relaxed),
-            skipped: self.skipped.load(Relaxed),
-            prob_miss: self.prob_miss.load(Relaxed),
-            exhausted: self.exhausted.load(Relaxed),
-            shadowed: self.shadowed.load(Relaxed),
-            fired: self.fired(),
-            first_fired: sector(&self.first_sector),
-            last_fired: sector(&self.last_sector),
-        }
+    pub(crate) fn restore_turns(&self, turns: u64) {
+        self.turns.store(turns, Relaxed);
     }
 }

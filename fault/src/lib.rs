@@ -20,17 +20,18 @@
 //! conflicts. Delays add up; the first terminal action (fail, hold) decides; later ones are counted as
 //! shadowed. See [`RuleSet::decide`].
 
-#![expect(dead_code, reason = "the decision learns the new actions next")]
-
 mod action;
 mod check;
+mod damage;
 mod device;
 mod draw;
 mod engine;
 mod error;
+mod explain;
 mod extent;
 mod facts;
 mod history;
+mod index;
 mod label;
 mod length;
 mod matcher;
@@ -58,10 +59,14 @@ pub use action::{
 };
 pub use check::{MAX_BAD_SECTORS, MAX_RULES};
 pub use device::{DeviceHistory, DeviceSnapshot, MAX_MARKS};
+pub use draw::{MAX_ORDER, permutation};
 pub use error::{RuleError, ValueError, WordsError};
+pub use explain::{Explained, Explanation, Outcome};
 pub use extent::Extent;
 pub use facts::{ActionSet, DeviceFacts};
-pub use history::Counters;
+pub use history::addresses::AddressCount;
+pub use history::bad_map::BadRun;
+pub use history::{ArmedAt, Counters};
 pub use label::Label;
 pub use length::{Bytes, Sectors};
 pub use op::{Direction, Op, OpSet};
@@ -69,7 +74,7 @@ pub use options::{Arm, DrawBy, OnRemove, Options};
 pub use range::{Ranges, SectorRange};
 pub use request::Request;
 pub use rule::Rule;
-pub use ruleset::{RuleReport, RuleSet};
+pub use ruleset::{Needs, RuleReport, RuleSet, RuleSnapshot, Snapshot};
 pub use sector::{SECTOR_BYTES, Sector};
 pub use selector::{
     Comparison, CountTest, DataTest, Epochs, FlagTest, Flags, Overlap, Selector, SizeTest,

@@ -139,6 +139,14 @@ impl OpSet {
         Op::ALL.into_iter().filter(move |op| self.contains(*op))
     }
 
+    /// Those that are wanted; none if no operation is.
+    #[must_use]
+    pub fn filter(self, wanted: impl Fn(Op) -> bool) -> Option<Self> {
+        let kept = self.iter().filter(|op| wanted(*op));
+        let bits = kept.fold(0, |bits, op| bits | op.bit());
+        (bits != 0).then_some(Self(bits))
+    }
+
     /// The set that one word stands for.
     fn from_word(word: &str) -> Option<Self> {
         match word {

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::action::Action;
 use crate::error::WordsError;
 use crate::facts::ActionSet;
+use crate::label::Label;
 use crate::options::{Arm, Options};
 use crate::selector::Selector;
 use crate::trigger::Trigger;
@@ -60,6 +61,24 @@ impl Rule {
         needs.set(ActionSet::ARM, self.options.arm == Arm::Manual);
         needs.set(ActionSet::ON_REMOVE, !self.options.on_remove.is_default());
         needs
+    }
+
+    /// The states and marks that it names.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = &Label> {
+        let arm = match &self.options.arm {
+            Arm::Mark(label) => Some(label),
+            _ => None,
+        };
+        let set = match &self.action {
+            Action::SetState { state } => Some(state),
+            Action::Mark { label } => Some(label),
+            _ => None,
+        };
+        let trigger = [
+            self.trigger.state.as_ref(),
+            self.trigger.after_mark.as_ref(),
+        ];
+        trigger.into_iter().chain([arm, set]).flatten()
     }
 
     /// Whether what it does, or when, depends on the time.

@@ -1,40 +1,39 @@
 //! An immutable, numbered set of rules, ready to decide.
 
+mod arming;
+mod compiled;
+mod needs;
+mod snapshot;
+
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::check::check_rules;
-use crate::draw::Draw;
+use crate::device::DeviceHistory;
 use crate::error::RuleError;
 use crate::facts::DeviceFacts;
-use crate::history::{Counters, History};
-use crate::matcher::Matcher;
+use crate::history::Counters;
+use crate::index::Index;
 use crate::rule::Rule;
 use crate::verdict::RuleIndex;
+
+pub(crate) use compiled::Compiled;
+pub use needs::Needs;
+pub use snapshot::{RuleSnapshot, Snapshot};
 
 /// One generation of rules. Never changes once compiled, except for the counts its rules keep.
 ///
 /// A set is published whole to the queues of its device and each decides by the one it read last, so a
 /// request is judged by one generation from beginning to end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RuleSet {
     generation: u64,
-    needs_clock: bool,
+    pub(crate) facts: DeviceFacts,
+    pub(crate) needs: Needs,
+    pub(crate) device: Arc<DeviceHistory>,
+    pub(crate) index: Index,
     pub(crate) rules: Box<[Compiled]>,
-}
-
-/// A rule, prepared.
-#[derive(Debug)]
-pub(crate) struct Compiled {
-    pub(crate) rule: Rule,
-    pub(crate) index: RuleIndex,
-    pub(crate) matcher: Matcher,
-    pub(crate) draw: Draw,
-    pub(crate) history: Arc<History>,
-    /// The seed its draws come from: its own, else that of the set.
-    seed: u64,
-    /// The first generation with this rule and this history.
-    since: u64,
 }
 
 /// A rule of a set and what it has done.
@@ -46,23 +45,41 @@ pub struct RuleReport {
     pub counters: Counters,
     /// The generation in which it began to count.
     pub since: u64,
+    /// Whether it is armed.
+    pub armed: bool,
+    /// Whether it is enabled.
+    pub enabled: bool,
+}
+
+impl Default for RuleSet {
+    fn default() -> Self {
+        Self::empty()
+    }
 }
 
 impl RuleSet {
-    /// The set without rules, generation 0.
+    /// The set without rules, generation 0, of a device that has just been made.
     #[must_use]
     pub fn empty() -> Self {
-        Self::default()
+        Self {
+            generation: 0,
+            facts: DeviceFacts::of_size(0),
+            needs: Needs::default(),
+            device: Arc::default(),
+            index: Index::default(),
+            rules: Box::default(),
+        }
     }
 
     /// Makes generation `generation` of these rules, asked by priority and then in the order of the list.
     ///
     /// A rule that stands in `previous` under the same name, with the same content and the same seed,
-    /// goes on with its counts and its place in its draws; any other starts from nothing.
+    /// goes on with its counts and its place in its draws; any other starts from nothing. The history of the
+    /// device is taken over from `previous`, or begins.
     ///
     /// # Errors
-    /// A rule does not make sense on this device, or the daemon cannot carry it out, or two share a name. The error names the
-    /// rule and the field; nothing is kept of the set.
+    /// A rule does not make sense on this device, or the daemon cannot carry it out, or two share a name. The
+    /// error names the rule and the field; nothing is kept of the set.
     pub fn compile(
         generation: u64,
         seed: u64,
@@ -70,21 +87,44 @@ impl RuleSet {
         previous: Option<&Self>,
         facts: &DeviceFacts,
     ) -> Result<Self, RuleError> {
+        let device = previous
+            .map(|set| Arc::clone(&set.device))
+            .unwrap_or_default();
+        let old = previous.map_or(&[][..], |set| &set.rules);
+        Self::make(generation, seed, rules, old, device, facts)
+    }
+
+    fn make(
+        generation: u64,
+        seed: u64,
+        mut rules: Vec<Rule>,
+        old: &[Compiled],
+        device: Arc<DeviceHistory>,
+        facts: &DeviceFacts,
+    ) -> Result<Self, RuleError> {
         let mut order: Vec<usize> = (0..rules.len()).collect();
         // The sort is stable: rules of one priority keep the order of the list.
         order.sort_by_key(|index| Reverse(rules.get(*index).map_or(0, |rule| rule.options.prio)));
         check_rules(&rules, &order, facts)?;
-        let mut rules = rules;
         rules.sort_by_key(|rule| Reverse(rule.options.prio));
-        let old = previous.map_or(&[][..], |set| &set.rules);
-        let rules: Box<[Compiled]> = (0..=u16::MAX)
-            .zip(rules)
-            .map(|(index, rule)| Compiled::new(RuleIndex(index), rule, seed, generation, old))
+        let by_name: BTreeMap<&str, &Compiled> = old
+            .iter()
+            .map(|old| (old.rule.name.as_str(), old))
             .collect();
-        let needs_clock = rules.iter().any(|compiled| compiled.rule.needs_clock());
+        let compile = |(index, rule): (u16, Rule)| {
+            let kept = by_name.get(rule.name.as_str()).copied();
+            Compiled::new(RuleIndex(index), rule, seed, generation, kept, facts)
+        };
+        let rules: Box<[Compiled]> = (0..=u16::MAX).zip(rules).map(compile).collect();
+        for label in rules.iter().flat_map(|compiled| compiled.rule.labels()) {
+            device.know(label);
+        }
         Ok(Self {
             generation,
-            needs_clock,
+            facts: *facts,
+            needs: Needs::of(&rules),
+            device,
+            index: Index::new(&rules),
             rules,
         })
     }
@@ -93,6 +133,12 @@ impl RuleSet {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// What the device has been through; the same for all its generations.
+    #[must_use]
+    pub const fn history(&self) -> &Arc<DeviceHistory> {
+        &self.device
     }
 
     /// Whether there is no rule, so that nothing needs to be asked.
@@ -107,11 +153,17 @@ impl RuleSet {
         self.rules.len()
     }
 
-    /// Whether a verdict of this set may say when: some rule delays or holds. If not, `now_ns` may be
-    /// anything, and the clock need not be read.
+    /// What must be known of the time and of requests for a decision; the rest may be anything.
+    #[must_use]
+    pub const fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// Whether a verdict of this set may depend on the time, or say when. If not, `now_ns` may be anything,
+    /// and the clock need not be read.
     #[must_use]
     pub const fn needs_clock(&self) -> bool {
-        self.needs_clock
+        self.needs.clock
     }
 
     /// The rules, in the order of evaluation.
@@ -129,29 +181,11 @@ impl RuleSet {
     pub fn reports(&self) -> impl ExactSizeIterator<Item = RuleReport> {
         self.rules.iter().map(|compiled| RuleReport {
             rule: compiled.rule.clone(),
-            counters: compiled.history.counters(),
+            counters: compiled.history.tally.counters(),
             since: compiled.since,
+            armed: compiled.history.gate.is_armed(),
+            enabled: compiled.history.gate.is_enabled(),
         })
-    }
-}
-
-impl Compiled {
-    fn new(index: RuleIndex, rule: Rule, seed: u64, generation: u64, old: &[Self]) -> Self {
-        let seed = rule.seed().unwrap_or(seed);
-        let kept = old.iter().find(|old| old.rule == rule && old.seed == seed);
-        let (history, since) = match kept {
-            Some(old) => (Arc::clone(&old.history), old.since),
-            None => (Arc::new(History::new()), generation),
-        };
-        Self {
-            index,
-            matcher: Matcher::new(&rule.selector),
-            draw: Draw::new(seed, &rule.name),
-            history,
-            seed,
-            since,
-            rule,
-        }
     }
 }
 
@@ -210,13 +244,26 @@ mod tests {
     }
 
     #[test]
+    fn priority_comes_before_the_order_of_the_list() {
+        let list = rules(&[
+            ("a", "delay:1ms"),
+            ("b", "delay:1ms with prio=5"),
+            ("c", "delay:1ms with prio=-1"),
+            ("d", "delay:1ms with prio=5"),
+        ]);
+        let set = RuleSet::compile(1, 7, list, None, FACTS).unwrap();
+        let names: Vec<&str> = set.rules().map(|rule| rule.name.as_str()).collect();
+        assert_eq!(names, ["b", "d", "a", "c"]);
+    }
+
+    #[test]
     fn the_clock_is_needed_by_what_takes_time() {
         let needs = |words| {
             RuleSet::compile(1, 0, rules(&[("a", words)]), None, FACTS)
                 .unwrap()
                 .needs_clock()
         };
-        assert!(needs("delay:1ms") && needs("hold"));
+        assert!(needs("delay:1ms") && needs("hold") && needs("fail when rate=1/s"));
         assert!(!needs("fail"));
         assert!(!RuleSet::empty().needs_clock() && RuleSet::empty().is_empty());
     }

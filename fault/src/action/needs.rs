@@ -77,6 +77,20 @@ impl Action {
         )
     }
 
+    /// Whether it wants something done to the device, or told of it.
+    #[must_use]
+    pub const fn signals(&self) -> bool {
+        matches!(
+            self,
+            Self::Resize { .. }
+                | Self::Readonly { .. }
+                | Self::SetState { .. }
+                | Self::Mark { .. }
+                | Self::Notify {}
+                | Self::Remove { .. }
+        )
+    }
+
     /// Whether it draws.
     #[must_use]
     pub const fn draws(&self) -> bool {
@@ -121,7 +135,8 @@ impl Action {
             Self::Torn(_) => ActionSet::TORN,
             Self::Misdirect { .. } => ActionSet::MISDIRECT,
             Self::IgnoreFlush {} => ActionSet::IGNORE_FLUSH,
-            Self::IgnoreFua {} => ActionSet::IGNORE_FUA,
+            // Without the flags nobody knows which writes have one.
+            Self::IgnoreFua {} => ActionSet::IGNORE_FUA.union(ActionSet::FLAGS),
             Self::Reorder { .. } => ActionSet::REORDER,
             Self::Remove { .. } => ActionSet::REMOVE,
             Self::CrashServer { .. } => ActionSet::CRASH_SERVER,
