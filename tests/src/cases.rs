@@ -31,6 +31,7 @@ mod scenarios;
 mod schemas;
 mod shared_memory;
 mod socket;
+mod staging;
 mod state;
 mod surroundings;
 mod top;
@@ -51,6 +52,7 @@ pub(crate) fn all() -> Vec<Case> {
         protection::CASES,
         queues::CASES,
         registration::CASES,
+        staging::CASES,
         faults::CASES,
         features::CASES,
         fault_verbs::CASES,

@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 
 use io_uring::{IoUring, opcode, squeue, types};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use ublk::memory::Mapping;
 
 /// `_IO(0x12, 119)`, include/uapi/linux/fs.h.
 const BLKDISCARD: libc::Ioctl = 0x1277;
@@ -117,6 +118,49 @@ pub(crate) fn protected_io(
     ring.submit_and_wait(1).unwrap();
     let completion = ring.completion().next();
     completion.unwrap().result()
+}
+
+/// A direct write that is under way, with its memory, which can be changed meanwhile.
+pub(crate) struct WriteInFlight {
+    ring: IoUring,
+    memory: Mapping,
+}
+
+impl WriteInFlight {
+    /// Begins to write `len` bytes of `fill`.
+    pub(crate) fn start(disk: &File, offset: u64, fill: u8, len: usize) -> Self {
+        let memory = Mapping::anonymous(len).unwrap();
+        let mut write = Self {
+            ring: IoUring::new(4).unwrap(),
+            memory,
+        };
+        write.change(0, len, fill);
+        let fd = types::Fd(disk.as_raw_fd());
+        let len = u32::try_from(len).unwrap();
+        let entry = opcode::Write::new(fd, write.memory.as_ptr(), len)
+            .offset(offset)
+            .build();
+        // SAFETY: the memory lives as long as the ring, which is waited for in `wait` and otherwise closed
+        // before the memory goes (the fields' order).
+        unsafe { write.ring.submission().push(&entry) }.unwrap();
+        write.ring.submit().unwrap();
+        write
+    }
+
+    /// Fills a part of the memory.
+    pub(crate) fn change(&mut self, at: usize, len: usize, fill: u8) {
+        let span = self.memory.span(at, len);
+        for offset in 0..len {
+            // SAFETY: the byte lies within the span. Volatile, as the kernel may look at it meanwhile.
+            unsafe { span.as_ptr().add(offset).write_volatile(fill) };
+        }
+    }
+
+    /// Waits for its end: bytes or a negative errno.
+    pub(crate) fn wait(mut self) -> i32 {
+        self.ring.submit_and_wait(1).unwrap();
+        self.ring.completion().next().unwrap().result()
+    }
 }
 
 /// A file of memory, mapped shared.

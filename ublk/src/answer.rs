@@ -3,9 +3,9 @@
 //! A commit carries one `i32`: bytes moved, or a negative errno. What the driver makes of fewer bytes than
 //! were asked for depends on the kernel and the data path (`__ublk_complete_rq`, drivers/block/ublk_drv.c):
 //! it may send the rest again as a new request, or take the whole for done, and the rest is lost. A source
-//! request answered with 0 is sent again for ever, or lost. So there are two answers only: all of it, and
+//! request answered with 0 is sent again for ever, or lost. So there are two answers: all of it, and
 //! an error; docs/design/conformance.md has what was measured. A backing that moves a part is asked for the
-//! rest by the target.
+//! rest by the target. A third, [`Short`], is a fault to be planted, and says so where it is made.
 
 use crate::request::{Op, Request};
 
@@ -23,6 +23,25 @@ pub enum Answer {
     Done,
     /// It failed.
     Failed(Errno),
+    /// Less of it was done than was asked for: a fault.
+    Short(Short),
+}
+
+/// An answer of too few bytes, which an honest server has no reason to give: the driver sends the rest
+/// again, or takes the whole for done, and the rest is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Short {
+    sectors: u32,
+}
+
+impl Short {
+    /// The fault "only the first `sectors` of this request were done"; none unless that is less than all of
+    /// a read or write, and not nothing.
+    #[must_use]
+    pub fn fault(request: &Request, sectors: u32) -> Option<Self> {
+        let has_payload = matches!(request.op(), Op::Read | Op::Write);
+        (has_payload && (1..request.sectors()).contains(&sectors)).then_some(Self { sectors })
+    }
 }
 
 impl Answer {
@@ -39,6 +58,10 @@ impl Answer {
     pub fn result(self, request: &Request) -> i32 {
         match (self, request.op()) {
             (Self::Failed(errno), _) => -errno.get(),
+            // Made for a payload, which is at most 32 MiB; never 0.
+            (Self::Short(short), _) => {
+                i32::try_from(u64::from(short.sectors) << 9).unwrap_or(-libc::EIO)
+            }
             // The block layer has no empty reads and writes; one could be sent again for ever.
             (Self::Done, Op::Read | Op::Write) if request.sectors() == 0 => -libc::EIO,
             // A payload is at most 32 MiB (`UBLK_IO_BUF_BITS`).
@@ -117,6 +140,23 @@ mod tests {
         for op in [Op::Flush, Op::Discard, Op::WriteZeroes] {
             assert_eq!(result(Answer::Done, op, 8), 0);
         }
+    }
+
+    #[test]
+    fn a_short_answer_is_less_than_all_and_more_than_nothing() {
+        let request = Request::new(0, Op::Write, RequestFlags::empty(), 0, 8);
+        for sectors in [0, 8, 9] {
+            assert_eq!(Short::fault(&request, sectors), None);
+        }
+        for sectors in 1..8_u32 {
+            let short = Short::fault(&request, sectors).unwrap();
+            let bytes = i32::try_from(sectors * 512).unwrap();
+            assert_eq!(Answer::Short(short).result(&request), bytes);
+        }
+        request.abandon();
+        let flush = Request::new(0, Op::Discard, RequestFlags::empty(), 0, 8);
+        assert_eq!(Short::fault(&flush, 1), None);
+        flush.abandon();
     }
 
     #[test]

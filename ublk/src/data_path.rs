@@ -15,10 +15,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use io_uring::squeue::Entry;
 
 pub(crate) use auto_zero_copy::AutoZeroCopy;
-pub(crate) use copy::Copy;
+pub(crate) use copy::{Copy, bytes_or_errno};
 pub(crate) use registered::Registered;
 pub(crate) use shared_memory::SharedMemory;
-pub(crate) use user_copy::{UserCopy, position};
+pub(crate) use user_copy::{Pages, UserCopy, position};
 pub(crate) use zero_copy::ZeroCopy;
 
 use crate::Features;
@@ -51,9 +51,12 @@ impl DataPathKind {
         match self {
             Self::Copy => Features::empty(),
             Self::UserCopy => Features::USER_COPY,
-            Self::ZeroCopy => Features::SUPPORT_ZERO_COPY,
+            // User copy is for the few requests whose payload must be looked at or changed.
+            Self::ZeroCopy => Features::SUPPORT_ZERO_COPY | Features::USER_COPY,
             // A request that the driver could not register is registered by hand.
-            Self::AutoZeroCopy => Features::AUTO_BUF_REG | Features::SUPPORT_ZERO_COPY,
+            Self::AutoZeroCopy => {
+                Features::AUTO_BUF_REG | Features::SUPPORT_ZERO_COPY | Features::USER_COPY
+            }
             Self::SharedMemory => Features::SHMEM_ZC | Features::USER_COPY,
         }
     }
@@ -65,6 +68,13 @@ impl DataPathKind {
             self,
             Self::ZeroCopy | Self::AutoZeroCopy | Self::SharedMemory
         )
+    }
+
+    /// Whether [`Queue::peek`](crate::Queue::peek) sees what a client does to a source request's pages after
+    /// the request has arrived. Under `copy` it does not: the driver has copied them by then.
+    #[must_use]
+    pub fn sees_later_changes(self) -> bool {
+        self != Self::Copy
     }
 
     /// How many slots the ring's buffer table needs for a queue of `depth` tags; 0 for none.
@@ -91,14 +101,16 @@ impl DataPath {
     pub(crate) fn new(config: &QueueConfig) -> io::Result<Self> {
         let (queue, depth, longest) = (config.queue, config.depth, config.max_io_bytes);
         let char_device = config.char_device.as_raw_fd();
+        let pages = Pages::new(queue, char_device);
         Ok(match config.data_path {
             DataPathKind::Copy => Self::Copy(Copy::new(depth, longest)?),
             DataPathKind::UserCopy => {
                 Self::UserCopy(UserCopy::new(queue, depth, longest, char_device)?)
             }
-            DataPathKind::ZeroCopy => Self::ZeroCopy(ZeroCopy::new(queue, depth)),
+            DataPathKind::ZeroCopy => Self::ZeroCopy(ZeroCopy::new(pages, queue, depth)),
             DataPathKind::AutoZeroCopy => {
-                Self::AutoZeroCopy(AutoZeroCopy::new(queue, depth, config.automatic_tags))
+                let automatic_tags = config.automatic_tags;
+                Self::AutoZeroCopy(AutoZeroCopy::new(pages, queue, depth, automatic_tags))
             }
             DataPathKind::SharedMemory => {
                 let staged = UserCopy::new(queue, depth, longest, char_device)?;
@@ -204,6 +216,34 @@ impl DataPath {
             Self::UserCopy(path) => path.scatter(destination, len_bytes),
             Self::SharedMemory(path) => path.scatter(destination, len_bytes),
             Self::Copy(_) | Self::ZeroCopy(_) | Self::AutoZeroCopy(_) => Ok(()),
+        }
+    }
+
+    /// Copies a part of a source request's payload to memory of the server.
+    pub(crate) fn peek(&self, source: Source<'_>, at: u32, into: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Copy(path) => {
+                path.peek(source, at, into);
+                Ok(())
+            }
+            Self::UserCopy(path) => path.pages().peek(source, at, into),
+            Self::SharedMemory(path) => path.pages().peek(source, at, into),
+            Self::ZeroCopy(path) => path.pages.peek(source, at, into),
+            Self::AutoZeroCopy(path) => path.pages.peek(source, at, into),
+        }
+    }
+
+    /// Copies memory of the server to a part of a destination request's payload.
+    pub(crate) fn poke(&self, pages: Destination<'_>, at: u32, from: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Copy(path) => {
+                path.poke(pages, at, from);
+                Ok(())
+            }
+            Self::UserCopy(path) => path.pages().poke(pages, at, from),
+            Self::SharedMemory(path) => path.pages().poke(pages, at, from),
+            Self::ZeroCopy(path) => path.pages.poke(pages, at, from),
+            Self::AutoZeroCopy(path) => path.pages.poke(pages, at, from),
         }
     }
 

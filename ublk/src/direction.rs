@@ -50,6 +50,21 @@
 //! }
 //! ```
 //!
+//! and where a request is looked at or changed beside the fast path ([`Queue::peek`](crate::Queue::peek),
+//! [`Queue::poke`](crate::Queue::poke)):
+//!
+//! ```compile_fail,E0308
+//! fn wrong(queue: &ublk::Queue, pages: ublk::Destination<'_>, into: &mut [u8]) {
+//!     queue.peek(pages, 0, into);
+//! }
+//! ```
+//!
+//! ```compile_fail,E0308
+//! fn wrong(queue: &ublk::Queue, pages: ublk::Source<'_>, from: &[u8]) {
+//!     queue.poke(pages, 0, from);
+//! }
+//! ```
+//!
 //! docs/design/direction.md says what the kernel refuses beyond that, on each data path.
 
 use crate::backing_op::BackingOp;

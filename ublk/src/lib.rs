@@ -25,6 +25,7 @@
 //! | [`transport`] | how requests are fetched and answered, one way a file |
 //! | [`data_path`] | how a request's payload moves, one way a file |
 //! | [`shared_buffers`] | memory that clients share with the server |
+//! | [`Stage`] | memory for a payload that leaves the fast path |
 //! | [`memory`] | mappings whose lifetime the kernel relies on |
 //!
 //! # Source of the facts
@@ -51,9 +52,10 @@ pub mod queue;
 pub mod request;
 mod ring;
 pub mod shared_buffers;
+mod stage;
 pub mod transport;
 
-pub use answer::{Answer, Errno};
+pub use answer::{Answer, Errno, Short};
 pub use backing_op::BackingOp;
 pub use control::{DeviceInfo, DeviceState};
 pub use data_path::DataPathKind;
@@ -64,6 +66,7 @@ pub use params::Params;
 pub use queue::{Completion, Queue, QueueConfig, Submitted};
 pub use request::{Op, Request, RequestFlags};
 pub use shared_buffers::{BufferError, SharedBuffer, SharedBuffers, SharedCounts, SharedQueue};
+pub use stage::{Stage, Transfer};
 pub use transport::TransportKind;
 
 /// Marks the calling thread as one that cleans memory (`PR_SET_IO_FLUSHER`, Linux 5.6), so that its

@@ -18,9 +18,11 @@ use crate::memory::Mapping;
 use crate::request::{Op, Request};
 use crate::ring::{Ring, Token};
 use crate::shared_buffers::SharedQueue;
+use crate::stage::Stages;
 use crate::transport::{Heard, Transport, TransportKind};
 
 mod protection;
+mod staging;
 
 /// What a queue thread needs to open its queue.
 #[derive(Debug, Clone)]
@@ -102,6 +104,7 @@ pub struct Queue {
     ring: Ring,
     transport: Transport,
     path: DataPath,
+    stages: Stages,
     descriptors: Mapping,
     wake_count: Box<u64>,
     config: QueueConfig,
@@ -138,6 +141,7 @@ impl Queue {
             ring,
             transport,
             path,
+            stages: Stages::new(config.max_io_bytes),
             descriptors,
             wake_count: Box::new(0),
             config,
@@ -199,6 +203,12 @@ impl Queue {
                         None => event.result,
                     };
                     return Some(Completion::Backing { tag, result });
+                }
+                Token::Staged(index) => {
+                    if let Some(tag) = self.stages.ended(index) {
+                        let result = event.result;
+                        return Some(Completion::Backing { tag, result });
+                    }
                 }
                 Token::Wake => return Some(Completion::Woken),
                 Token::Registration(tag) => {
@@ -341,8 +351,8 @@ impl Queue {
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        // SAFETY: every entry names registered files and memory of `self.path` or
-        // `self.wake_count`, both of which outlive the ring.
+        // SAFETY: every entry names registered files and memory of `self.path`, `self.stages` or
+        // `self.wake_count`, which outlive the ring.
         unsafe { self.ring.push(entry) }
     }
 

@@ -158,6 +158,19 @@ impl Request {
         u64::from(self.sectors) << 9
     }
 
+    /// Makes the request be about another place of the same length: a fault. Returns where it was about; whoever
+    /// answers the client puts that back.
+    pub fn misdirect(&mut self, sector: u64) -> u64 {
+        std::mem::replace(&mut self.sector, sector)
+    }
+
+    /// Forgets that the client wants it durable before it completes: a fault. Returns whether it wanted.
+    pub fn forget_fua(&mut self) -> bool {
+        let wanted = self.flags.contains(RequestFlags::FUA);
+        self.flags.remove(RequestFlags::FUA);
+        wanted
+    }
+
     /// Its pages, if they receive data.
     #[inline]
     #[must_use]

@@ -19,6 +19,8 @@ pub(crate) enum Token {
     Backing(u16),
     /// Putting the request with a tag into the buffer table by hand, or taking it out.
     Registration(u16),
+    /// An operation on the backing with staging memory, by the number of that.
+    Staged(u16),
     /// The eventfd that wakes the queue.
     Wake,
     /// The command that brings tags (`batch`).
@@ -44,12 +46,14 @@ impl Token {
     const WAKE: u64 = 3 << 16;
     const FETCH: u64 = 4 << 16;
     const COMMIT: u64 = 5 << 16;
+    const STAGED: u64 = 6 << 16;
 
     pub(crate) fn pack(self) -> u64 {
         match self {
             Self::Command(tag) => u64::from(tag),
             Self::Backing(tag) => u64::from(tag) | Self::BACKING,
             Self::Registration(tag) => u64::from(tag) | Self::REGISTRATION,
+            Self::Staged(index) => u64::from(index) | Self::STAGED,
             Self::Wake => Self::WAKE,
             Self::Fetch => Self::FETCH,
             Self::Commit => Self::COMMIT,
@@ -57,12 +61,13 @@ impl Token {
     }
 
     pub(crate) fn unpack(user_data: u64) -> Self {
-        // The low sixteen bits are the tag by construction.
+        // The low sixteen bits are the tag, or another number, by construction.
         let tag = u16::try_from(user_data & 0xffff).unwrap_or(0);
         match user_data & !0xffff {
             0 => Self::Command(tag),
             Self::BACKING => Self::Backing(tag),
             Self::REGISTRATION => Self::Registration(tag),
+            Self::STAGED => Self::Staged(tag),
             Self::FETCH => Self::Fetch,
             Self::COMMIT => Self::Commit,
             _ => Self::Wake,
@@ -181,6 +186,7 @@ mod tests {
             Token::Command(4095),
             Token::Backing(7),
             Token::Registration(4095),
+            Token::Staged(9),
             Token::Wake,
             Token::Fetch,
             Token::Commit,

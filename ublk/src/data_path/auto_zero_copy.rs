@@ -3,6 +3,7 @@
 //! (`ublk_auto_buf_register`). Reads and writes on the backing then name the slot. A request that the
 //! driver could not register comes marked, and is registered by hand in the upper half of the table.
 
+use super::Pages;
 use super::registered::Registered;
 use crate::command::Provision;
 use crate::request::{Request, RequestFlags};
@@ -11,14 +12,17 @@ use crate::request::{Request, RequestFlags};
 #[derive(Debug)]
 pub(crate) struct AutoZeroCopy {
     pub(crate) registered: Registered,
+    /// For what registering cannot do: looking at a payload, and changing it.
+    pub(crate) pages: Pages,
     /// Tags from here on name a slot that the table does not have.
     automatic_tags: u16,
     depth: u16,
 }
 
 impl AutoZeroCopy {
-    pub(crate) fn new(queue: u16, depth: u16, automatic_tags: u16) -> Self {
+    pub(crate) fn new(pages: Pages, queue: u16, depth: u16, automatic_tags: u16) -> Self {
         Self {
+            pages,
             registered: Registered::new(queue, depth, depth),
             automatic_tags,
             depth,

@@ -9,7 +9,7 @@ use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 
 use crate::backing_op::BACKING_FILE;
-use crate::direction::Part;
+use crate::direction::{Destination, Part, Source};
 use crate::memory::{Mapping, Span};
 
 /// Memory for one payload of each tag of a queue. `user-copy` uses it too.
@@ -35,6 +35,17 @@ impl Staging {
         );
         self.memory
             .span(usize::from(tag) * self.slot_bytes, len_bytes as usize)
+    }
+
+    /// `len` bytes of a tag's memory, from `offset_bytes` on.
+    fn at(&self, tag: u16, offset_bytes: u32, len: usize) -> Span<'_> {
+        let offset_bytes = offset_bytes as usize;
+        assert!(
+            offset_bytes + len <= self.slot_bytes,
+            "{offset_bytes}+{len}"
+        );
+        let start = usize::from(tag) * self.slot_bytes;
+        self.memory.span(start + offset_bytes, len)
     }
 
     pub(crate) fn part_of(&self, tag: u16, part: Part) -> *mut u8 {
@@ -105,7 +116,8 @@ fn offset(part: Part) -> i64 {
     i64::try_from(part.backing_offset_bytes()).unwrap_or(i64::MAX)
 }
 
-fn bytes_or_errno(moved: isize) -> i32 {
+/// What a system call that moves bytes has returned: bytes or a negative errno.
+pub(crate) fn bytes_or_errno(moved: isize) -> i32 {
     match usize::try_from(moved) {
         // At most 32 MiB.
         Ok(bytes) => i32::try_from(bytes).unwrap_or(i32::MAX),
@@ -134,5 +146,24 @@ impl Copy {
 
     pub(crate) fn staging(&self) -> &Staging {
         &self.staging
+    }
+
+    /// Copies from what the driver copied when it delivered the request.
+    pub(crate) fn peek(&self, source: Source<'_>, offset_bytes: u32, into: &mut [u8]) {
+        let from = self
+            .staging
+            .at(source.request().tag(), offset_bytes, into.len());
+        // SAFETY: the span is mapped; the driver wrote it before it delivered the request, and does not
+        // touch it before the commit. `into` is memory of somebody else.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), into.len()) };
+    }
+
+    /// Copies to what the driver brings to the pages at the commit.
+    pub(crate) fn poke(&self, destination: Destination<'_>, offset_bytes: u32, from: &[u8]) {
+        let to = self
+            .staging
+            .at(destination.request().tag(), offset_bytes, from.len());
+        // SAFETY: as in `peek`, the other way.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), from.len()) };
     }
 }

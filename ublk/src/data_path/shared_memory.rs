@@ -9,7 +9,7 @@
 
 use std::io;
 
-use super::UserCopy;
+use super::{Pages, UserCopy};
 use crate::direction::{Destination, Part, Source};
 use crate::memory::Span;
 use crate::request::{Op, Request};
@@ -90,6 +90,11 @@ impl SharedMemory {
             Some(_) => None,
             None => Some(self.staged.staging().span(tag, len_bytes)),
         }
+    }
+
+    /// The way to a request's pages, whether they are shared or not.
+    pub(crate) fn pages(&self) -> Pages {
+        self.staged.pages()
     }
 
     fn place(&self, tag: u16) -> Option<Place> {

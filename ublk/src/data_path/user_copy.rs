@@ -75,10 +75,50 @@ impl UserCopy {
         whole(copied, span.len_bytes())
     }
 
+    /// The way to the pages of one payload, for a part of it.
+    pub(crate) fn pages(&self) -> Pages {
+        Pages::new(self.queue, self.char_device)
+    }
+
     fn payload(&self, request: &Request) -> io::Result<Span<'_>> {
         let len = u32::try_from(request.len_bytes())
             .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         Ok(self.staging.span(request.tag(), len))
+    }
+}
+
+/// The way to the requests' pages of one queue, for a part of a payload at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pages {
+    queue: u16,
+    char_device: RawFd,
+}
+
+impl Pages {
+    pub(crate) fn new(queue: u16, char_device: RawFd) -> Self {
+        Self { queue, char_device }
+    }
+
+    /// Copies from a source request's pages.
+    pub(crate) fn peek(self, source: Source<'_>, at: u32, into: &mut [u8]) -> io::Result<()> {
+        let position = position(self.queue, source.request().tag()) + i64::from(at);
+        // SAFETY: `into` is writable for its length until the call returns.
+        let copied = unsafe {
+            let memory = into.as_mut_ptr().cast();
+            libc::pread(self.char_device, memory, into.len(), position)
+        };
+        whole(copied, into.len())
+    }
+
+    /// Copies into a destination request's pages.
+    pub(crate) fn poke(self, destination: Destination<'_>, at: u32, from: &[u8]) -> io::Result<()> {
+        let position = position(self.queue, destination.request().tag()) + i64::from(at);
+        // SAFETY: `from` is readable for its length until the call returns.
+        let copied = unsafe {
+            let memory = from.as_ptr().cast();
+            libc::pwrite(self.char_device, memory, from.len(), position)
+        };
+        whole(copied, from.len())
     }
 }
 

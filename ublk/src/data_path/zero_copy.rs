@@ -2,6 +2,7 @@
 //! itself, when it needs them, and takes them out before the commit (`UBLK_U_IO_REGISTER_IO_BUF`,
 //! `UBLK_U_IO_UNREGISTER_IO_BUF`). A request whose payload is not touched is not registered.
 
+use super::Pages;
 use super::registered::Registered;
 use crate::request::{Op, Request};
 
@@ -9,11 +10,14 @@ use crate::request::{Op, Request};
 #[derive(Debug)]
 pub(crate) struct ZeroCopy {
     pub(crate) registered: Registered,
+    /// For what registering cannot do: looking at a payload, and changing it.
+    pub(crate) pages: Pages,
 }
 
 impl ZeroCopy {
-    pub(crate) fn new(queue: u16, depth: u16) -> Self {
+    pub(crate) fn new(pages: Pages, queue: u16, depth: u16) -> Self {
         Self {
+            pages,
             registered: Registered::new(queue, depth, 0),
         }
     }
