@@ -115,6 +115,11 @@ pub struct DeviceConfig {
     /// than after 30 s.
     #[serde(default)]
     pub unprivileged: bool,
+    /// Whether each write is looked at when it arrives and again before it is answered, and an event
+    /// (`source_changed`) tells which of its bytes its client has changed in between; no if absent. Not with
+    /// data path `copy`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stability_watch: bool,
     /// What becomes of the device when its daemon is gone; `fail` if absent.
     #[serde(default)]
     pub recovery: Recovery,
@@ -165,6 +170,7 @@ impl DeviceConfig {
             max_write_zeroes_bytes: None,
             integrity: Integrity::None,
             unprivileged: false,
+            stability_watch: false,
             recovery: Recovery::default(),
             rules: Vec::new(),
             seed: 0,

@@ -44,6 +44,17 @@ pub struct Event {
     pub result: Option<i32>,
     /// The tag of its protection information that is wrong.
     pub mismatch: Option<Mismatch>,
+    /// Bytes of the request's data that changed, at most 64 ranges.
+    pub changed: Option<Vec<ByteRange>>,
+}
+
+/// A range of a request's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ByteRange {
+    /// Offset of its first byte in the request.
+    pub offset_bytes: u32,
+    /// How many bytes.
+    pub len_bytes: u32,
 }
 
 /// The kinds of events.
@@ -80,6 +91,13 @@ pub enum EventKind {
     Released,
     /// A request on which a rule had fired was committed.
     Completed,
+    /// A rule damaged a request's data: `changed` says which bytes.
+    Damaged,
+    /// A client changed its memory while a write from it was under way (`stability_watch`): `changed` says
+    /// which bytes.
+    SourceChanged,
+    /// What a rule wanted of the device could not be done.
+    WishFailed,
     /// Every rule was removed and everything held let go.
     Healed,
 }
@@ -96,6 +114,40 @@ pub enum Decision {
     Fail,
     /// It is held.
     Hold,
+    /// Only its first part is done and answered.
+    Short,
+    /// It is not answered.
+    Hang,
+    /// It succeeds without being done.
+    Drop,
+    /// Its data is damaged.
+    Corrupt,
+    /// Only a part of it reaches the medium.
+    Torn,
+    /// It is done elsewhere.
+    Misdirect,
+    /// A flush succeeds without being done.
+    IgnoreFlush,
+    /// It is done without its FUA.
+    IgnoreFua,
+    /// It waits for others, to be done in another order.
+    Reorder,
+    /// The device goes away.
+    Remove,
+    /// The daemon dies.
+    CrashServer,
+    /// The device gets another size.
+    Resize,
+    /// The device is made read-only or writable.
+    Readonly,
+    /// Its protection information is made wrong.
+    Pi,
+    /// The device enters a state.
+    SetState,
+    /// A mark is set.
+    Mark,
+    /// Nothing is done.
+    Notify,
 }
 
 /// What reached the medium of a request on which a rule fired.
@@ -106,6 +158,10 @@ pub enum Effect {
     None,
     /// All of it.
     Full,
+    /// A part of it.
+    Part,
+    /// All of it, in another place.
+    Elsewhere,
 }
 
 impl Event {
@@ -130,6 +186,7 @@ impl Event {
             effect: None,
             result: None,
             mismatch: None,
+            changed: None,
         }
     }
 }
@@ -143,7 +200,7 @@ mod tests {
         let event = Event::new(1, 2, EventKind::Fired);
         let json = serde_json::to_string(&event).unwrap();
         let keys: Vec<&str> = "schema seq time_ns kind device generation rule op direction sector \
-                               sectors queue tag decision effect result mismatch"
+                               sectors queue tag decision effect result mismatch changed"
             .split_whitespace()
             .collect();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -54,7 +54,7 @@ pub use client::{
 pub use data_path::{DataPath, Transport, UnknownWord};
 pub use device::{Device, DeviceDeleted, DeviceList, DeviceState};
 pub use device_config::{DeviceConfig, MAX_DEPTH, MAX_DEVICES, MAX_QUEUES};
-pub use event::{Decision, Effect, Event, EventKind};
+pub use event::{ByteRange, Decision, Effect, Event, EventKind};
 pub use features::{
     DataPathSupport, FeatureFlag, FeatureKind, FeatureRow, Features, TransportSupport,
 };

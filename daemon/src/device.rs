@@ -12,6 +12,7 @@ mod resize;
 mod rules;
 mod threads;
 mod unprivileged;
+mod wishes;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 use ublk::{DataPathKind, DeviceInfo};
 
 use crate::events::{Event, EventLog};
-use crate::shared::{DeviceShared, QueueShared};
+use crate::shared::{DeviceShared, QueueShared, Wish};
 use crate::state::{Record, StateDir};
 
 pub use buffers::BufferChange;
@@ -58,6 +59,8 @@ pub struct Surroundings {
     pub events: Arc<EventLog>,
     /// Where a queue tells that it failed.
     pub failures: mpsc::UnboundedSender<Failure>,
+    /// Where queues tell what rules want of their device.
+    pub wishes: mpsc::UnboundedSender<(u32, Wish)>,
     /// Where devices are put on file, if they are.
     pub state: Option<Arc<StateDir>>,
 }
@@ -92,6 +95,8 @@ pub struct Device {
     rule_change: tokio::sync::Mutex<()>,
     /// Whether it is to be on file; held while the file is written.
     on_file: Mutex<bool>,
+    /// What its rules had been through when that was put on file last.
+    history_on_file: Mutex<fault::Snapshot>,
     /// The file that holds its memory, if that outlives the daemon.
     memory: Option<PathBuf>,
     surroundings: Surroundings,
@@ -198,7 +203,7 @@ impl Device {
             rules: rules.set.rules().cloned().collect(),
             ..self.config.clone()
         };
-        Record::new(config, self.size_bytes(), rules.set.generation())
+        Record::new(config, self.size_bytes(), rules.set.snapshot())
     }
 
     /// Puts the device on file as it is now. A failure is told and does not undo what has changed: the file
@@ -206,6 +211,20 @@ impl Device {
     fn remember(&self) {
         if let Err(error) = self.write_record(self.record()) {
             tracing::error!(device = self.id(), %error, "another daemon would find it as it was before");
+        }
+    }
+
+    /// Puts the device on file if its rules have been through something since that was done last.
+    pub(crate) fn remember_history(&self) {
+        let now = self.shared.rules.load().set.snapshot();
+        let mut last = self
+            .history_on_file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !self.shared.rules.load().set.is_empty() && *last != now {
+            *last = now;
+            drop(last);
+            self.remember();
         }
     }
 

@@ -15,6 +15,7 @@ use ublk::{DeviceState, Features, control};
 use crate::device::{Device, DeviceError, Failure, Surroundings};
 use crate::events::EventLog;
 use crate::openers;
+use crate::shared::Wish;
 use crate::state::{StateDir, is_alive};
 
 pub use takeover::Left;
@@ -35,12 +36,22 @@ pub struct Devices {
     surroundings: Surroundings,
 }
 
+/// What queues tell the server.
+#[derive(Debug)]
+pub struct FromQueues {
+    /// Queues that failed.
+    pub failed: mpsc::UnboundedReceiver<Failure>,
+    /// What rules want of their devices.
+    pub wished: mpsc::UnboundedReceiver<(u32, Wish)>,
+}
+
 impl Devices {
-    /// No devices yet. Those to come are put on file in `state`, if it is given. The receiver tells of
-    /// devices whose queues failed.
+    /// No devices yet. Those to come are put on file in `state`, if it is given. The receivers tell of
+    /// devices whose queues failed, and of what rules want of their devices.
     #[must_use]
-    pub fn new(state: Option<StateDir>) -> (Arc<Self>, mpsc::UnboundedReceiver<Failure>) {
+    pub fn new(state: Option<StateDir>) -> (Arc<Self>, FromQueues) {
         let (failures, failed) = mpsc::unbounded_channel();
+        let (wishes, wished) = mpsc::unbounded_channel();
         let devices = Self {
             by_id: Mutex::default(),
             open: Arc::default(),
@@ -49,10 +60,11 @@ impl Devices {
             surroundings: Surroundings {
                 events: Arc::new(EventLog::new()),
                 failures,
+                wishes,
                 state: state.map(Arc::new),
             },
         };
-        (Arc::new(devices), failed)
+        (Arc::new(devices), FromQueues { failed, wished })
     }
 
     /// The daemon's events.

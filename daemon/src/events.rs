@@ -45,6 +45,8 @@ pub struct Event {
     pub result: Option<i32>,
     /// The tag of its protection information that is wrong.
     pub mismatch: Option<api::Mismatch>,
+    /// Bytes of its payload that changed.
+    pub changed: Option<Arc<[api::ByteRange]>>,
 }
 
 impl Event {
@@ -67,6 +69,7 @@ impl Event {
             effect: None,
             result: None,
             mismatch: None,
+            changed: None,
         }
     }
 }
@@ -89,6 +92,7 @@ impl Event {
             effect: self.effect,
             result: self.result,
             mismatch: self.mismatch,
+            changed: self.changed.as_deref().map(<[_]>::to_vec),
             ..api::Event::new(self.seq, self.time_ns, self.kind)
         }
     }

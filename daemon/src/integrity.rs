@@ -9,6 +9,7 @@ mod store;
 mod tuple;
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use store::TagStore;
@@ -111,6 +112,23 @@ impl Integrity {
         store.keep(block, self.tuples_mut(len_bytes))
     }
 
+    /// Keeps the tuples of those blocks of a payload that lie in this range of its bytes as a whole, for a
+    /// payload that begins at this sector.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keep_part(&mut self, sector: u64, range: Range<u32>) -> io::Result<()> {
+        let first = (range.start as usize).div_ceil(self.block_bytes);
+        let end = range.end as usize / self.block_bytes;
+        if first >= end {
+            return Ok(());
+        }
+        // The store spoils what it is given.
+        let mut part = self.tuples[first * TUPLE_BYTES..end * TUPLE_BYTES].to_vec();
+        self.store
+            .keep(self.block_of(sector) + first as u64, &mut part)
+    }
+
     /// Forgets the tuples of a range: its blocks are not checked until they are written.
     ///
     /// # Errors
@@ -168,6 +186,20 @@ mod tests {
         let wrong = integrity.verify(10, &data).unwrap_err();
         assert_eq!(wrong.tag, ProtectionTag::Reference);
         assert_eq!((wrong.expected, wrong.found), (10, 8));
+    }
+
+    #[test]
+    fn only_whole_blocks_of_a_part_are_kept() {
+        let mut integrity = integrity();
+        integrity.generate(0, &[1; 2048]);
+        integrity.keep(0, 2048).unwrap();
+        integrity.generate(0, &[2; 2048]);
+        integrity.keep_part(0, 100..1600).unwrap();
+        integrity.keep_part(0, 1700..1800).unwrap();
+        integrity.load(0, 2048).unwrap();
+        let mut data = vec![1; 2048];
+        data[512..1536].fill(2);
+        assert_eq!(integrity.verify(0, &data), Ok(()));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! | module | provides |
 //! |---|---|
 //! | [`queue`] | the loop: request, verdict, target, commit |
+//! | [`fault_steps`] | the steps of a request whose way a rule changes, pure |
+//! | [`watch`] | whether clients change their memory while a write is under way |
 //! | [`target`] | what backs a device: `loop`, `ram`, `null` |
 //! | [`backing`], [`backing_errors`] | the file behind a `loop` device, opened and checked; its errors |
 //! | [`kept_memory`] | memory that outlives the daemon |
@@ -25,6 +27,7 @@ pub mod config;
 pub mod device;
 pub mod devices;
 pub mod events;
+pub mod fault_steps;
 pub mod holds;
 pub mod integrity;
 pub mod kept_memory;
@@ -42,3 +45,4 @@ mod socket;
 pub mod state;
 pub mod stats;
 pub mod target;
+pub mod watch;

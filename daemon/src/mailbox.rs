@@ -29,6 +29,8 @@ pub enum Outcome {
     GoOn,
     /// It fails.
     Fail(fault::Status),
+    /// Only so many of its sectors are done, as far as the client is told.
+    Short(u32),
 }
 
 /// What was let go.
@@ -56,6 +58,16 @@ pub enum Command {
         on: bool,
         /// Where the answer goes.
         answer: oneshot::Sender<u64>,
+    },
+    /// The device has gone, as far as clients know: fail everything that is parked, and what comes. Answers
+    /// with how many requests were parked.
+    Gone(oneshot::Sender<u64>),
+    /// Fail what would change the medium from now on, or no more.
+    ReadOnly {
+        /// Which.
+        on: bool,
+        /// Where it is told that it is so.
+        answer: oneshot::Sender<()>,
     },
     /// End once no request is under way. The driver must have been told to send no more.
     Leave,

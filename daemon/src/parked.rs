@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use api::Decision;
+use fault::OnRemove;
 use ublk::Request;
 
 use crate::mailbox::{Outcome, Which};
+use crate::shared::Mark;
 
 /// What follows when a parked request's time has come, or when it is let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,13 @@ pub enum Next {
     Serve,
     /// It fails.
     Fail(fault::Status),
+    /// Only its first sectors are done, as far as the client is told.
+    Short {
+        /// How many.
+        sectors: u32,
+    },
+    /// It succeeds with what is in its pages.
+    AsIs,
     /// A delay is over, and the request is held from now on.
     Hold {
         /// For how long at most.
@@ -22,15 +31,36 @@ pub enum Next {
         /// And what then.
         then: fault::Then,
     },
+    /// It is never answered.
+    Hang,
+    /// It waits for others of its rule, to be let go in another order.
+    Order {
+        /// Which.
+        order: Order,
+        /// How long at most.
+        hold_ns: u64,
+    },
+}
+
+/// In which order requests of a rule are let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// How many wait for each other at most.
+    pub window: u16,
+    /// What addresses the order.
+    pub draw: u64,
 }
 
 impl Next {
     /// The same, as events call it.
     pub(crate) const fn decision(self) -> Decision {
         match self {
-            Self::Serve => Decision::Pass,
+            Self::Serve | Self::AsIs => Decision::Pass,
             Self::Fail(_) => Decision::Fail,
+            Self::Short { .. } => Decision::Short,
             Self::Hold { .. } => Decision::Hold,
+            Self::Hang => Decision::Hang,
+            Self::Order { .. } => Decision::Reorder,
         }
     }
 }
@@ -50,15 +80,64 @@ pub struct Wait {
     pub rule: Arc<str>,
     /// The generation of that rule.
     pub generation: u64,
+    /// What becomes of it when that rule is removed.
+    pub on_remove: OnRemove,
+    /// Set if it waits for others.
+    pub order: Option<Order>,
+    /// Its place among all that were parked.
+    pub arrival: u64,
+    /// Whether its pages were changed while it waits, so that nothing may go over that.
+    pub poked: bool,
 }
 
 impl Wait {
+    /// A request that waits until `due_ns`, for a rule.
+    #[must_use]
+    pub fn of(request: Request, due_ns: u64, next: Next, mark: &Mark) -> Self {
+        Self {
+            request,
+            due_ns,
+            next,
+            hold_id: None,
+            rule: Arc::clone(&mark.rule),
+            generation: mark.generation,
+            on_remove: mark.on_remove,
+            order: None,
+            arrival: 0,
+            poked: false,
+        }
+    }
+
+    /// The rule that parked it.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark {
+            rule: Arc::clone(&self.rule),
+            generation: self.generation,
+            on_remove: self.on_remove,
+        }
+    }
+
+    fn is_of_group(&self, mark: &Mark) -> bool {
+        self.order.is_some() && self.rule == mark.rule && self.generation == mark.generation
+    }
+
+    /// What follows if its rule is removed.
+    pub(crate) fn orphaned(&self) -> Next {
+        match self.on_remove {
+            OnRemove::Fail(status) => Next::Fail(status),
+            OnRemove::Release | OnRemove::Expire => self.let_go(Outcome::GoOn),
+        }
+    }
+
     /// What follows if the request is let go early: a hold is over, a delay is not waited for, but the
     /// failure that was to follow a delay still does.
     pub(crate) fn let_go(&self, outcome: Outcome) -> Next {
         match (outcome, self.next) {
             (Outcome::Fail(status), _) => Next::Fail(status),
+            (Outcome::Short(sectors), _) => Next::Short { sectors },
             (Outcome::GoOn, Next::Fail(status)) if self.hold_id.is_none() => Next::Fail(status),
+            (Outcome::GoOn, _) if self.poked => Next::AsIs,
             (Outcome::GoOn, _) => Next::Serve,
         }
     }
@@ -70,6 +149,7 @@ pub struct Parked {
     by_tag: Vec<Option<Wait>>,
     count: usize,
     earliest_ns: u64,
+    arrivals: u64,
 }
 
 impl Parked {
@@ -81,6 +161,7 @@ impl Parked {
             by_tag,
             count: 0,
             earliest_ns: u64::MAX,
+            arrivals: 0,
         }
     }
 
@@ -92,7 +173,11 @@ impl Parked {
     }
 
     /// Parks a request under its tag, which is free as long as the request is not committed.
-    pub fn park(&mut self, wait: Wait) {
+    pub fn park(&mut self, mut wait: Wait) {
+        if wait.arrival == 0 {
+            self.arrivals += 1;
+            wait.arrival = self.arrivals;
+        }
         self.earliest_ns = self.earliest_ns.min(wait.due_ns);
         self.count += 1;
         let tag = usize::from(wait.request.tag());
@@ -103,7 +188,8 @@ impl Parked {
     #[inline]
     #[must_use]
     pub fn next_due_ns(&self) -> Option<u64> {
-        (self.count > 0).then_some(self.earliest_ns)
+        // What hangs has no time.
+        (self.count > 0 && self.earliest_ns < u64::MAX).then_some(self.earliest_ns)
     }
 
     /// Takes one whose time has come.
@@ -124,9 +210,25 @@ impl Parked {
         })
     }
 
-    /// Takes one whose rule is not among `rules` any more.
+    /// Takes one whose rule is not among `rules` any more, unless it is to wait all the same.
     pub fn take_orphan(&mut self, rules: &fault::RuleSet) -> Option<Wait> {
-        self.take(|wait| !rules.rules().any(|rule| rule.name == *wait.rule))
+        let gone = |wait: &Wait| !rules.rules().any(|rule| rule.name == *wait.rule);
+        self.take(|wait| wait.on_remove != OnRemove::Expire && gone(wait))
+    }
+
+    /// How many wait for each other, of a rule.
+    #[must_use]
+    pub fn group_len(&self, mark: &Mark) -> usize {
+        let waits = self.by_tag.iter().flatten();
+        waits.filter(|wait| wait.is_of_group(mark)).count()
+    }
+
+    /// Takes all that wait for each other, of a rule, in the order in which they came.
+    pub fn take_group(&mut self, mark: &Mark) -> Vec<Wait> {
+        let mut group: Vec<Wait> =
+            std::iter::from_fn(|| self.take(|wait| wait.is_of_group(mark))).collect();
+        group.sort_unstable_by_key(|wait| wait.arrival);
+        group
     }
 
     fn take(&mut self, meant: impl Fn(&Wait) -> bool) -> Option<Wait> {
@@ -152,14 +254,17 @@ mod tests {
 
     fn wait(tag: u16, due_ns: u64, hold_id: Option<u64>, rule: &str) -> Wait {
         let request = Request::new(tag, Op::Read, RequestFlags::empty(), 0, 8);
-        let rule = Arc::from(rule);
         Wait {
-            request,
-            due_ns,
-            next: Next::Serve,
             hold_id,
-            rule,
+            ..Wait::of(request, due_ns, Next::Serve, &mark(rule))
+        }
+    }
+
+    fn mark(rule: &str) -> Mark {
+        Mark {
+            rule: Arc::from(rule),
             generation: 1,
+            on_remove: OnRemove::Release,
         }
     }
 
@@ -200,5 +305,57 @@ mod tests {
         assert_eq!(tags(&mut parked, &Which::Rule("a".into())), [0]);
         assert_eq!(tags(&mut parked, &Which::Held), [2]);
         assert_eq!(tags(&mut parked, &Which::Everything), [1]);
+    }
+
+    #[test]
+    fn what_hangs_has_no_time_and_can_be_let_go() {
+        let mut parked = Parked::new(4);
+        parked.park(wait(1, u64::MAX, None, "a"));
+        assert_eq!(parked.next_due_ns(), None);
+        assert!(parked.take_due(u64::MAX - 1).is_none());
+        parked.park(wait(2, 500, None, "a"));
+        assert_eq!(parked.next_due_ns(), Some(500));
+        assert_eq!(tags(&mut parked, &Which::Everything), [1, 2]);
+    }
+
+    #[test]
+    fn a_group_is_taken_as_it_came() {
+        let mut parked = Parked::new(8);
+        let order = Some(Order { window: 3, draw: 9 });
+        for (tag, rule) in [(5, "a"), (2, "a"), (7, "b"), (0, "a")] {
+            parked.park(Wait {
+                order,
+                ..wait(tag, 100, None, rule)
+            });
+        }
+        parked.park(wait(1, 100, None, "a"));
+        assert_eq!(parked.group_len(&mark("a")), 3);
+        let group = parked.take_group(&mark("a"));
+        let came: Vec<u16> = group.iter().map(|wait| wait.request.tag()).collect();
+        assert_eq!(came, [5, 2, 0]);
+        group.into_iter().for_each(|wait| wait.request.abandon());
+        assert_eq!(tags(&mut parked, &Which::Everything), [1, 7]);
+    }
+
+    #[test]
+    fn a_removed_rule_does_with_its_requests_as_it_says() {
+        let mut parked = Parked::new(4);
+        let fail = OnRemove::Fail(fault::Status::Timeout);
+        for (tag, on_remove) in [(0, OnRemove::Expire), (1, fail), (2, OnRemove::Release)] {
+            parked.park(Wait {
+                on_remove,
+                ..wait(tag, 100, None, "a")
+            });
+        }
+        let none = fault::RuleSet::empty();
+        let nexts: Vec<Next> = std::iter::from_fn(|| parked.take_orphan(&none))
+            .map(|wait| {
+                let next = wait.orphaned();
+                wait.request.abandon();
+                next
+            })
+            .collect();
+        assert_eq!(nexts, [Next::Fail(fault::Status::Timeout), Next::Serve]);
+        assert_eq!(tags(&mut parked, &Which::Everything), [0]);
     }
 }

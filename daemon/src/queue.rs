@@ -1,25 +1,33 @@
 //! The loop that serves one queue, on one thread: it waits in one place, decides in one place and
 //! commits in one place. Start reading here.
 
+mod decide;
 mod error;
+mod faulted;
+mod line;
 mod mail;
 mod protected;
+mod special;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
-use fault::{Terminal, Then};
-use ublk::{Answer, Completion, Request, Submitted};
+use ublk::{Answer, Completion, Op, Request, Submitted};
 
 use crate::clock::now_ns;
+use crate::fault_steps::Came;
 use crate::integrity::Integrity;
 use crate::mailbox::Which;
-use crate::parked::{Next, Parked, Wait};
+use crate::parked::Parked;
 use crate::shared::{DeviceShared, Mark, Published, QueueShared};
 use crate::target::{Progress, Step, Target};
+use crate::watch::Watch;
 
 pub use error::QueueError;
+use faulted::Faulted;
+use line::Line;
+use special::Special;
 
 type RuleCache = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
 
@@ -34,10 +42,14 @@ pub struct QueueLoop {
     device: Arc<DeviceShared>,
     shared: Arc<QueueShared>,
     integrity: Option<Integrity>,
+    /// Requests that a rule lets go one after the other.
+    line: Line,
+    /// Looks whether clients change what they write meanwhile.
+    watch: Option<Watch>,
     /// Set to end at once, without waiting for the driver.
     quit: bool,
-    /// Whether rules are left out: the device is about to stop or to be quiesced.
-    passing: bool,
+    /// What is special about the device for now; mostly nothing.
+    special: Special,
     /// Whether the queue ends as soon as no request is under way.
     leaving: bool,
 }
@@ -49,6 +61,8 @@ struct Slot {
     progress: Progress,
     /// Set if a rule fired on the request, so that its end is reported too.
     mark: Option<Mark>,
+    /// Set if a rule changes the way of the request.
+    faulted: Option<Box<Faulted>>,
 }
 
 impl QueueLoop {
@@ -70,10 +84,19 @@ impl QueueLoop {
             device,
             shared,
             integrity: None,
+            line: Line::default(),
+            watch: None,
             quit: false,
-            passing: false,
+            special: Special::empty(),
             leaving: false,
         }
+    }
+
+    /// The same loop with a watch over clients' memory, if there is one.
+    #[must_use]
+    pub fn with_watch(mut self, watch: Option<Watch>) -> Self {
+        self.watch = watch;
+        self
     }
 
     /// Serves until the device stops.
@@ -102,6 +125,7 @@ impl QueueLoop {
                 }
             }
             self.wake_due()?;
+            self.next_in_line()?;
             // What the driver dispatched before it was told to send no more has come by now.
             if last_look && self.is_idle() && self.queue.is_settled() {
                 break;
@@ -111,7 +135,9 @@ impl QueueLoop {
     }
 
     fn is_idle(&self) -> bool {
-        self.parked.is_empty() && self.slots.iter().all(|slot| slot.request.is_none())
+        self.parked.is_empty()
+            && self.line.is_empty()
+            && self.slots.iter().all(|slot| slot.request.is_none())
     }
 
     /// Decides what becomes of a request that has arrived.
@@ -119,89 +145,32 @@ impl QueueLoop {
     fn admit(&mut self, request: Request) -> Result<(), QueueError> {
         self.shared.stats.arrived.add(1);
         self.target.arrived(&request);
+        if let Some(watch) = &mut self.watch {
+            watch.arrived(&self.queue, &request);
+        }
+        if !self.special.is_empty() {
+            return self.admit_specially(request);
+        }
         let published = self.rules.load();
-        if published.set.is_empty() || self.passing {
+        if published.set.is_empty() {
             return self.begin(request);
         }
         let published = Arc::clone(published);
         self.decide(request, &published)
     }
 
-    fn decide(&mut self, request: Request, published: &Published) -> Result<(), QueueError> {
-        let rules = &published.set;
-        self.shared.stats.generation.set(rules.generation());
-        let Some(subject) = self.shared.subject(&request) else {
-            return self.begin(request);
-        };
-        let now_ns = if rules.needs_clock() { now_ns() } else { 0 };
-        let verdict = rules.decide(&subject, now_ns);
-        let Some(mark) = verdict.rule.and_then(|index| published.mark(index)) else {
-            return self.begin(request);
-        };
-        let tag = usize::from(request.tag());
-        self.slots[tag].mark = Some(mark.clone());
-        self.shared.stats.faulted.add(1);
-        self.device
-            .report_decision(&self.shared, &request, &mark, &verdict);
-        let next = match verdict.terminal {
-            Terminal::Fail { status, .. } => Next::Fail(status),
-            Terminal::Hold { max_ns, then } => Next::Hold { max_ns, then },
-            // Rules with other actions are refused, see `device/facts.rs`.
-            _ => Next::Serve,
-        };
-        if verdict.submit_delay_ns == 0 {
-            return self.follow(request, next, &mark);
-        }
-        self.shared.stats.delayed.add(1);
-        self.parked.park(Wait {
-            request,
-            due_ns: verdict.due_ns,
-            next,
-            hold_id: None,
-            rule: mark.rule,
-            generation: mark.generation,
-        });
-        Ok(())
-    }
-
-    /// Does what a verdict says, now.
-    fn follow(&mut self, request: Request, next: Next, mark: &Mark) -> Result<(), QueueError> {
-        match next {
-            Next::Serve => self.begin(request),
-            Next::Fail(status) => self.commit(request, Answer::failed(status.errno())),
-            Next::Hold { max_ns, then } => {
-                self.hold(request, max_ns, then, mark);
-                Ok(())
-            }
-        }
-    }
-
-    fn hold(&mut self, request: Request, max_ns: u64, then: Then, mark: &Mark) {
-        let since_ns = now_ns();
-        let hold_id = self
-            .device
-            .holds
-            .enter(&self.shared, &request, mark, since_ns, max_ns);
-        self.shared.stats.held.add(1);
-        self.parked.park(Wait {
-            request,
-            due_ns: since_ns.saturating_add(max_ns),
-            next: match then {
-                Then::Release => Next::Serve,
-                Then::Fail(status) => Next::Fail(status),
-            },
-            hold_id: Some(hold_id),
-            rule: Arc::clone(&mark.rule),
-            generation: mark.generation,
-        });
-    }
-
     /// Hands a request to the target.
     #[inline]
     fn begin(&mut self, request: Request) -> Result<(), QueueError> {
-        if let Err(failed) = self.gather(&request) {
-            return self.commit(request, failed);
+        match self.gather(&request) {
+            Ok(()) => self.hand_over(request),
+            Err(failed) => self.commit(request, failed),
         }
+    }
+
+    /// The target's first step for a request whose payload is where it must be.
+    #[inline]
+    fn hand_over(&mut self, request: Request) -> Result<(), QueueError> {
         let payload = self.queue.payload(&request);
         let step = self.target.start(&request, payload);
         let slot = &mut self.slots[usize::from(request.tag())];
@@ -216,6 +185,13 @@ impl QueueLoop {
         let Some(request) = slot.request.take() else {
             return Ok(());
         };
+        if slot
+            .faulted
+            .as_ref()
+            .is_some_and(|faulted| !faulted.is_serving())
+        {
+            return self.carry_on(request, Came::Moved(result));
+        }
         let step = self.target.advance(&request, &mut slot.progress, result);
         self.take_steps(request, step, true)
     }
@@ -260,62 +236,56 @@ impl QueueLoop {
         }
     }
 
-    /// Brings a finished request's payload to its pages, and commits.
+    /// The target has finished a request.
     #[inline]
     fn finish(&mut self, request: Request, answer: Answer) -> Result<(), QueueError> {
+        if self.slots[usize::from(request.tag())].faulted.is_some() {
+            return self.served(request, answer);
+        }
+        if !self.special.is_empty() {
+            return self.complete_specially(request, answer);
+        }
+        self.complete(request, answer)
+    }
+
+    /// Brings a finished request's payload to its pages, and commits.
+    #[inline]
+    fn complete(&mut self, request: Request, answer: Answer) -> Result<(), QueueError> {
         let answer = self.settle(&request, answer);
-        let scattered = match u32::try_from(answer.result(&request)) {
-            Ok(bytes @ 1..) => self.queue.scatter(&request, bytes),
+        let answer = self.deliver(&request, answer);
+        self.commit(request, answer)
+    }
+
+    /// Brings a finished request's payload to its pages.
+    #[inline]
+    fn deliver(&mut self, request: &Request, answer: Answer) -> Answer {
+        let scattered = match u32::try_from(answer.result(request)) {
+            Ok(bytes @ 1..) => self.queue.scatter(request, bytes),
             _ => Ok(()),
         };
-        let answer = scattered.map_or_else(|error| Answer::from(&error), |()| answer);
-        self.commit(request, answer)
+        scattered.map_or_else(|error| Answer::from(&error), |()| answer)
     }
 
     /// The one place where requests are answered.
     #[inline]
     fn commit(&mut self, request: Request, answer: Answer) -> Result<(), QueueError> {
         let result = answer.result(&request);
+        if let Some(watch) = &mut self.watch
+            && let Some(changed) = watch.changes(&self.queue, &request)
+        {
+            self.device
+                .report_source_changed(&self.shared, &request, &changed);
+        }
         self.shared
             .stats
             .count_commit(request.op(), request.len_bytes(), result);
-        let slot = &mut self.slots[usize::from(request.tag())];
-        if let Some(mark) = slot.mark.take() {
-            self.device
-                .report_end(&self.shared, &request, &mark, result);
+        if request.op() == Op::Flush && result >= 0 {
+            self.device.history.flush_completed();
+        }
+        if let Some(mark) = self.slots[usize::from(request.tag())].mark.take() {
+            self.fault_ended(&request, &mark, result);
         }
         self.io(|queue| queue.commit(request, answer))
-    }
-
-    fn wake_due(&mut self) -> Result<(), QueueError> {
-        if self.parked.is_empty() {
-            return Ok(());
-        }
-        let now = now_ns();
-        while let Some(wait) = self.parked.take_due(now) {
-            let next = wait.next;
-            self.unpark(wait, next)?;
-        }
-        Ok(())
-    }
-
-    /// A parked request goes on.
-    fn unpark(&mut self, wait: Wait, next: Next) -> Result<(), QueueError> {
-        let stats = &self.shared.stats;
-        let mark = Mark {
-            rule: wait.rule,
-            generation: wait.generation,
-        };
-        match wait.hold_id {
-            Some(hold_id) => {
-                stats.held.sub(1);
-                self.device.holds.leave(hold_id);
-            }
-            None => stats.delayed.sub(1),
-        }
-        self.device
-            .report_release(&self.shared, &wait.request, &mark, next.decision());
-        self.follow(wait.request, next, &mark)
     }
 
     fn refused(&self, tag: Option<u16>, result: i32) -> QueueError {
@@ -336,6 +306,9 @@ impl QueueLoop {
             if let Some(hold_id) = wait.hold_id {
                 self.device.holds.leave(hold_id);
             }
+            wait.request.abandon();
+        }
+        while let Some(wait) = self.line.leave() {
             wait.request.abandon();
         }
     }

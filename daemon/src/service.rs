@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::device::Failure;
 use crate::devices::Devices;
 use crate::server;
+use crate::shared::Wish;
 use crate::socket;
 use crate::state::StateDir;
 
@@ -29,8 +30,10 @@ pub async fn run(config: &Config) -> Result<()> {
     let (listener, _socket) = socket::bind(&config.socket)?;
     // After the socket: whoever has that has the state files beside it.
     let state = StateDir::open(&config.state)?;
-    let (devices, failures) = Devices::new(Some(state));
-    let cleaner = tokio::spawn(remove_failed(Arc::clone(&devices), failures));
+    let (devices, from_queues) = Devices::new(Some(state));
+    let cleaner = tokio::spawn(remove_failed(Arc::clone(&devices), from_queues.failed));
+    let wishes = tokio::spawn(fulfil(Arc::clone(&devices), from_queues.wished));
+    let history = tokio::spawn(keep_history(Arc::clone(&devices)));
     take_over(config, &devices).await;
     // Fails only where the service manager's socket is broken, which is no reason not to serve.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -45,6 +48,8 @@ pub async fn run(config: &Config) -> Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!(signal, devices = devices.all().len(), "stopping");
     cleaner.abort();
+    wishes.abort();
+    history.abort();
     let failed = devices.close().await;
     if failed > 0 {
         bail!("{failed} devices could not be removed; see the messages above");
@@ -94,6 +99,32 @@ async fn remove_failed(devices: Arc<Devices>, mut failures: mpsc::UnboundedRecei
                 tracing::error!(device = failure.device, %error, "could not be seen to");
             }
         });
+    }
+}
+
+/// How old the history of rules on file may be when a daemon is killed.
+const HISTORY_AGE: Duration = Duration::from_secs(1);
+
+/// Puts on file, from time to time, what rules have been through.
+async fn keep_history(devices: Arc<Devices>) {
+    loop {
+        tokio::time::sleep(HISTORY_AGE).await;
+        for device in devices.all() {
+            // The file is on a file system in memory, and short.
+            device.remember_history();
+        }
+    }
+}
+
+/// Does what rules want of their devices.
+async fn fulfil(devices: Arc<Devices>, mut wished: mpsc::UnboundedReceiver<(u32, Wish)>) {
+    while let Some((id, wish)) = wished.recv().await {
+        let Some(device) = devices.get(id) else {
+            continue;
+        };
+        tracing::info!(device = id, ?wish, "a rule wants this of the device");
+        // Each by itself, as above.
+        tokio::spawn(async move { device.fulfil(wish).await });
     }
 }
 

@@ -1,17 +1,19 @@
 //! What the queues of a device share with each other and with the server.
 
+mod report;
+
 use std::sync::Arc;
+use std::time::Duration;
 
-use api::{Decision, Effect, EventKind};
 use arc_swap::ArcSwap;
-use fault::{RuleIndex, RuleSet, Terminal, Verdict};
-use ublk::{Op, Request, SharedBuffers, SharedCounts};
+use fault::{DeviceHistory, Flags, OnRemove, RuleIndex, RuleSet};
+use tokio::sync::mpsc;
+use ublk::{Op, Request, RequestFlags, SharedBuffers, SharedCounts};
 
-use crate::clock::now_ns;
-use crate::events::{Event, EventLog};
+use crate::events::EventLog;
 use crate::holds::Holds;
-use crate::integrity::Mismatch;
 use crate::mailbox::Mailbox;
+use crate::process;
 use crate::stats::QueueStats;
 
 /// A rule set as the queues read it: with its rules' names ready to be shared, so that a fault that
@@ -36,11 +38,12 @@ impl Published {
 
     /// The mark of a rule of this set.
     #[must_use]
-    pub fn mark(&self, rule: RuleIndex) -> Option<Mark> {
-        let rule = Arc::clone(self.names.get(rule.get())?);
+    pub fn mark(&self, index: RuleIndex) -> Option<Mark> {
+        let rule = Arc::clone(self.names.get(index.get())?);
         Some(Mark {
             rule,
             generation: self.set.generation(),
+            on_remove: self.set.rule(index)?.options.on_remove,
         })
     }
 }
@@ -52,6 +55,8 @@ pub struct Mark {
     pub rule: Arc<str>,
     /// The generation that it was of.
     pub generation: u64,
+    /// What becomes of what it parks when it is removed.
+    pub on_remove: OnRemove,
 }
 
 /// What the queues of one device share.
@@ -67,6 +72,12 @@ pub struct DeviceShared {
     pub events: Arc<EventLog>,
     /// The memory that clients share with the device.
     pub buffers: Arc<SharedBuffers>,
+    /// What it has been through.
+    pub history: Arc<DeviceHistory>,
+    /// Its queues.
+    pub queues: Vec<Arc<QueueShared>>,
+    /// Where queues tell what rules want.
+    pub wishes: mpsc::UnboundedSender<(u32, Wish)>,
 }
 
 /// What one queue shares with the server.
@@ -82,19 +93,6 @@ pub struct QueueShared {
     pub shared_memory: Arc<SharedCounts>,
 }
 
-impl QueueShared {
-    /// A request as the fault engine sees it; none for an operation that no rule can name.
-    pub(crate) fn subject(&self, request: &Request) -> Option<fault::Request> {
-        let op = fault_op(request.op())?;
-        let sector = fault::Sector(request.sector());
-        Some(fault::Request {
-            queue: self.queue,
-            tag: request.tag(),
-            ..fault::Request::new(op, sector, request.sectors())
-        })
-    }
-}
-
 /// The fault engine's name of an operation.
 pub(crate) fn fault_op(op: Op) -> Option<fault::Op> {
     Some(match op {
@@ -107,118 +105,87 @@ pub(crate) fn fault_op(op: Op) -> Option<fault::Op> {
     })
 }
 
+/// What a rule wants of a device, beyond the request that it fired on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// That it goes away.
+    Remove {
+        /// At once: what is under way fails.
+        surprise: bool,
+        /// After how long it comes back, in nanoseconds.
+        return_after_ns: Option<u64>,
+    },
+    /// Another size.
+    Resize {
+        /// The size in bytes.
+        size_bytes: u64,
+    },
+    /// That it cannot be written, or can again.
+    ReadOnly {
+        /// Which.
+        on: bool,
+    },
+    /// That its daemon dies. What is on file is written first, so that the next daemon knows that the rule
+    /// has fired.
+    Crash,
+}
+
+/// How long a daemon that is to die is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 impl DeviceShared {
-    /// Reports that a rule fired on a request.
-    pub(crate) fn report_decision(
-        &self,
-        queue: &QueueShared,
-        request: &Request,
-        mark: &Mark,
-        verdict: &Verdict,
-    ) {
-        let decision = match verdict.terminal {
-            Terminal::Fail { .. } => Decision::Fail,
-            Terminal::Hold { .. } => Decision::Hold,
-            // Rules with other actions are refused, see `device/facts.rs`.
-            _ => Decision::Delay,
-        };
-        // Every action of this engine acts before the target sees the request.
-        let event = self.about(queue, request, mark, EventKind::Fired);
-        self.events.push(Event {
-            decision: Some(decision),
-            effect: Some(Effect::None),
-            ..event
-        });
-    }
-
-    /// Reports that a held or delayed request goes on, and how.
-    pub(crate) fn report_release(
-        &self,
-        queue: &QueueShared,
-        request: &Request,
-        mark: &Mark,
-        decision: Decision,
-    ) {
-        let event = self.about(queue, request, mark, EventKind::Released);
-        self.events.push(Event {
-            decision: Some(decision),
-            ..event
-        });
-    }
-
-    /// Reports the end of a request on which a rule had fired.
-    pub(crate) fn report_end(
-        &self,
-        queue: &QueueShared,
-        request: &Request,
-        mark: &Mark,
-        result: i32,
-    ) {
-        let event = self.about(queue, request, mark, EventKind::Completed);
-        self.events.push(Event {
-            result: Some(result),
-            ..event
-        });
-    }
-
-    /// Counts that the backing failed a request, and tells of it unless there are too many.
+    /// Tells the server what a rule wants.
     #[cold]
-    pub(crate) fn report_backing_error(&self, queue: &QueueShared, request: &Request, errno: i32) {
-        if !queue.stats.backing_errors.count(now_ns()) {
-            return;
-        }
-        let error = std::io::Error::from_raw_os_error(errno);
-        let (device, sector, op) = (self.id, request.sector(), request.op());
-        tracing::warn!(device, ?op, sector, %error, "the backing failed a request");
-        self.events.push(Event {
-            device: Some(self.id),
-            op: fault_op(op),
-            sector: Some(sector),
-            sectors: Some(request.sectors()),
-            queue: Some(queue.queue),
-            tag: Some(request.tag()),
-            result: Some(-errno),
-            ..Event::of(EventKind::BackingError)
-        });
+    pub(crate) fn wish(&self, wish: Wish) {
+        // The server has gone only at the end of the process.
+        let _ = self.wishes.send((self.id, wish));
     }
 
-    /// Counts and tells that a tag of a request's protection information is wrong.
+    /// Ends the process, as a bug or a lack of memory would. The queue that calls it does nothing more.
     #[cold]
-    pub(crate) fn report_mismatch(&self, queue: &QueueShared, request: &Request, found: Mismatch) {
-        if !queue.stats.integrity_errors.count(now_ns()) {
-            return;
-        }
-        let (device, op, sector, tag) = (self.id, request.op(), found.sector, found.tag);
-        tracing::warn!(device, ?op, sector, ?tag, "protection information is wrong");
-        self.events.push(Event {
-            device: Some(self.id),
-            op: fault_op(op),
-            sector: Some(request.sector()),
-            sectors: Some(request.sectors()),
-            queue: Some(queue.queue),
-            tag: Some(request.tag()),
-            result: Some(-libc::EILSEQ),
-            mismatch: Some(api::Mismatch {
-                sector: fault::Sector(found.sector),
-                tag: found.tag,
-                expected: found.expected,
-                found: found.found,
-            }),
-            ..Event::of(EventKind::IntegrityError)
-        });
+    pub(crate) fn crash(&self) -> ! {
+        self.wish(Wish::Crash);
+        std::thread::sleep(LAST_WORDS);
+        process::die()
     }
 
-    fn about(&self, queue: &QueueShared, request: &Request, mark: &Mark, kind: EventKind) -> Event {
-        Event {
-            device: Some(self.id),
-            generation: Some(mark.generation),
-            rule: Some(Arc::clone(&mark.rule)),
-            op: fault_op(request.op()),
-            sector: Some(request.sector()),
-            sectors: Some(request.sectors()),
-            queue: Some(queue.queue),
-            tag: Some(request.tag()),
-            ..Event::of(kind)
-        }
+    /// A request as the fault engine sees it; none for an operation that no rule can name.
+    pub(crate) fn subject(&self, queue: &QueueShared, request: &Request) -> Option<fault::Request> {
+        Some(fault::Request {
+            op: fault_op(request.op())?,
+            flags: fault_flags(request.flags()),
+            sector: fault::Sector(request.sector()),
+            sectors: request.sectors(),
+            queue: queue.queue,
+            tag: request.tag(),
+            inflight: self.in_flight(),
+            ordinal: self.history.next_ordinal(),
+            epoch: self.history.epoch(),
+        })
     }
+
+    /// How many requests were taken and not answered.
+    pub(crate) fn in_flight(&self) -> u32 {
+        let stats = self.queues.iter().map(|queue| &queue.stats);
+        let open = |s: &QueueStats| s.arrived.get().saturating_sub(s.committed.get());
+        u32::try_from(stats.map(open).sum::<u64>()).unwrap_or(u32::MAX)
+    }
+}
+
+/// The fault engine's flags of a request.
+fn fault_flags(flags: RequestFlags) -> Flags {
+    let failfast = RequestFlags::FAILFAST_DEV
+        | RequestFlags::FAILFAST_TRANSPORT
+        | RequestFlags::FAILFAST_DRIVER;
+    [
+        (RequestFlags::FUA, Flags::FUA),
+        (RequestFlags::META, Flags::META),
+        (RequestFlags::NOUNMAP, Flags::NOUNMAP),
+        (RequestFlags::SWAP, Flags::SWAP),
+        (RequestFlags::INTEGRITY, Flags::INTEGRITY),
+        (failfast, Flags::FAILFAST),
+    ]
+    .into_iter()
+    .filter(|(ours, _)| flags.intersects(*ours))
+    .fold(Flags::empty(), |all, (_, theirs)| all | theirs)
 }

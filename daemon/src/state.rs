@@ -12,6 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use api::DeviceConfig;
+use fault::Snapshot;
 use serde::{Deserialize, Serialize};
 
 pub use process::Process;
@@ -65,6 +66,9 @@ pub struct Record {
     pub size_bytes: u64,
     /// The generation of its rules.
     pub generation: u64,
+    /// What the device and its rules have been through.
+    #[serde(default)]
+    pub history: Snapshot,
     /// The file that holds its memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<PathBuf>,
@@ -73,13 +77,14 @@ pub struct Record {
 impl Record {
     /// The record of a device of this process.
     #[must_use]
-    pub fn new(config: DeviceConfig, size_bytes: u64, generation: u64) -> Self {
+    pub fn new(config: DeviceConfig, size_bytes: u64, history: Snapshot) -> Self {
         Self {
             version: VERSION,
             daemon: Process::this(),
             config,
             size_bytes,
-            generation,
+            generation: history.generation,
+            history,
             memory: None,
         }
     }
@@ -234,7 +239,11 @@ mod tests {
             rules: vec![rule],
             ..DeviceConfig::new(TargetConfig::Ram { size_bytes: 8192 })
         };
-        Record::new(config, 8192, 7)
+        let history = Snapshot {
+            generation: 7,
+            ..Snapshot::default()
+        };
+        Record::new(config, 8192, history)
     }
 
     #[test]

@@ -85,6 +85,10 @@ fn main() -> ExitCode {
         Err(lacks) => println!("not applicable  no_allocation::protection_information: {lacks}"),
     }
     run("a_fault_that_fires".into(), &fault_fires);
+    run("many_kinds_of_rules_that_do_not_match".into(), &|| {
+        let way = (DataPath::Copy, Transport::PerIo);
+        no_rule_touches(ram_target(), way, &MANY_KINDS);
+    });
     run("a_planted_allocation_is_found".into(), &planted);
     println!("{passed} passed, {failed} failed, 0 skipped");
     if failed > 0 {
@@ -93,6 +97,18 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     }
 }
+
+/// Rules of every stage, about sectors that the load never touches, or that are never their turn.
+const MANY_KINDS: [&str; 8] = [
+    "torn:parts=2,persist=1 where op=write,lba=8000+8",
+    "corrupt:kind=flip where lba=8000+8",
+    "misdirect:to=+8 where op=read,lba=8000+8",
+    "short:sectors=1 where op=write,lba=8100+8",
+    "delay:lognormal:1ms/20ms,at=complete where op=discard",
+    "reorder:window=8 where op=write,size=1M",
+    "hold where op=write,inflight>=2",
+    "drop where op=write when nth=1000000",
+];
 
 type Way = (DataPath, Transport);
 
@@ -141,6 +157,7 @@ impl Bench {
         let surroundings = Surroundings {
             events: Arc::new(EventLog::new()),
             failures,
+            wishes: mpsc::unbounded_channel().0,
             state: None,
         };
         let offered = Features::probe().unwrap();

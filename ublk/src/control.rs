@@ -9,6 +9,7 @@ pub(crate) mod buffers;
 mod life;
 mod query;
 mod raw;
+mod read_only;
 mod recovery;
 mod unprivileged;
 
@@ -20,6 +21,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 pub use life::{AddDevice, add, delete, resize, set_params, start, stop, stop_if_closed};
 pub use query::{features, info, queue_cpus};
+pub use read_only::set_read_only;
 pub use recovery::{end_recovery, quiesce, start_recovery, wait_until_closed};
 
 pub use unprivileged::{info_by_node, is_privileged, wait_for_node};

@@ -16,6 +16,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 pub struct Mapping {
     start: NonNull<std::ffi::c_void>,
     len_bytes: usize,
+    is_private: bool,
 }
 
 // SAFETY: a mapping is plain memory that belongs to the process, not to a thread; every access goes
@@ -37,7 +38,11 @@ impl Mapping {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         // SAFETY: a new private mapping at an address of the kernel's choice overlaps nothing.
         let start = unsafe { mmap_anonymous(None, len, prot, flags) }?;
-        Ok(Self { start, len_bytes })
+        Ok(Self {
+            start,
+            len_bytes,
+            is_private: true,
+        })
     }
 
     /// A shared mapping of `len_bytes` of a file from `offset_bytes` on.
@@ -55,7 +60,11 @@ impl Mapping {
         prot.set(ProtFlags::PROT_WRITE, writable);
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
         let start = unsafe { mmap(None, len, prot, MapFlags::MAP_SHARED, file, offset_bytes) }?;
-        Ok(Self { start, len_bytes })
+        Ok(Self {
+            start,
+            len_bytes,
+            is_private: false,
+        })
     }
 
     /// The first byte.
@@ -90,6 +99,22 @@ impl Mapping {
             len_bytes,
             mapping: std::marker::PhantomData,
         }
+    }
+
+    /// A part of memory that nobody else reaches: of a mapping that is neither shared nor given to the kernel.
+    ///
+    /// # Panics
+    /// As [`Mapping::span`]; and if the mapping is shared.
+    #[must_use]
+    pub fn bytes_mut(&mut self, offset_bytes: usize, len_bytes: usize) -> &mut [u8] {
+        assert!(
+            self.is_private,
+            "a shared mapping has no bytes of ours alone"
+        );
+        let span = self.span(offset_bytes, len_bytes);
+        // SAFETY: the range is mapped and writable; the mapping is private and borrowed for as long as the
+        // slice, and its raw pointer is given to the kernel by this crate only, which keeps such mappings.
+        unsafe { std::slice::from_raw_parts_mut(span.as_ptr(), span.len_bytes()) }
     }
 }
 

@@ -291,16 +291,6 @@ impl Queue {
         Ok(Submitted::UnderWay)
     }
 
-    /// The result of an operation that need not go through the ring.
-    #[inline]
-    fn at_once(&self, tag: u16, op: BackingOp) -> Option<i32> {
-        if !self.config.backing_in_memory {
-            return None;
-        }
-        let backing = self.config.backing.as_ref()?.as_raw_fd();
-        self.path.at_once(backing, tag, op)
-    }
-
     /// Brings a source request's payload to where the server reaches it (`user-copy`); nothing to do
     /// on the other data paths.
     ///

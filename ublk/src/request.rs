@@ -158,10 +158,11 @@ impl Request {
         u64::from(self.sectors) << 9
     }
 
-    /// Makes the request be about another place of the same length: a fault. Returns where it was about; whoever
-    /// answers the client puts that back.
-    pub fn misdirect(&mut self, sector: u64) -> u64 {
-        std::mem::replace(&mut self.sector, sector)
+    /// Makes the request be about another place, or a part of its own: a fault. Whoever answers the client puts
+    /// back what it was about.
+    pub fn redirect(&mut self, sector: u64, sectors: u32) {
+        self.sector = sector;
+        self.sectors = sectors;
     }
 
     /// Forgets that the client wants it durable before it completes: a fault. Returns whether it wanted.

@@ -2,6 +2,7 @@
 //! longest payload. Requests that need none pay nothing for it.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::RawFd;
 
 use io_uring::squeue::Entry;
@@ -133,6 +134,17 @@ impl Stages {
         unsafe { std::slice::from_raw_parts_mut(span.as_ptr(), span.len_bytes()) }
     }
 
+    /// Copies a range from one piece to another.
+    pub(crate) fn copy(&mut self, from: &Stage, to: &Stage, range: Range<u32>) {
+        for stage in [from, to] {
+            let piece = &self.pieces[usize::from(stage.0)];
+            assert!(piece.used_by.is_none(), "staging memory in use was touched");
+        }
+        let (start, len) = (range.start as usize, range.len());
+        let to = self.memory(to).span(start, len);
+        to.copy_from(self.memory(from).span(start, len));
+    }
+
     pub(crate) fn load(&mut self, stage: &Stage, tag: u16, transfer: Transfer) -> Entry {
         let memory = self.begin(stage, tag, transfer);
         opcode::Read::new(types::Fixed(BACKING_FILE), memory, transfer.len_bytes)
@@ -236,6 +248,17 @@ mod tests {
         assert_eq!(stages.take().unwrap().index(), index);
         assert_eq!(stages.ended(index), None);
         assert_eq!(stages.ended(999), None);
+    }
+
+    #[test]
+    fn a_range_is_copied_from_piece_to_piece() {
+        let mut stages = Stages::new(4096);
+        let (one, two) = (stages.take().unwrap(), stages.take().unwrap());
+        stages.bytes(&one, 4096).fill(1);
+        stages.copy(&one, &two, 100..200);
+        let bytes = stages.bytes(&two, 4096);
+        assert!(bytes[100..200].iter().all(|byte| *byte == 1));
+        assert_eq!(bytes.iter().filter(|byte| **byte == 0).count(), 3996);
     }
 
     #[test]

@@ -7,9 +7,7 @@ use super::Device;
 use super::plan::Plan;
 
 /// What the queues' loop carries out, and tells the engine of a request.
-const SUPPORTED: ActionSet = ActionSet::FAIL
-    .union(ActionSet::DELAY)
-    .union(ActionSet::HOLD);
+const SUPPORTED: ActionSet = ActionSet::all();
 
 /// The facts of a device that is planned.
 pub(super) fn planned(config: &DeviceConfig, plan: &Plan, size_bytes: u64) -> DeviceFacts {
@@ -21,7 +19,7 @@ pub(super) fn planned(config: &DeviceConfig, plan: &Plan, size_bytes: u64) -> De
         has_volatile_cache: plan.params.volatile_cache,
         integrity: config.integrity != Integrity::None,
         unprivileged: config.unprivileged,
-        can_stage: false,
+        can_stage: true,
         supported: SUPPORTED,
     }
 }
@@ -38,7 +36,7 @@ impl Device {
             has_volatile_cache: self.limits.volatile_cache,
             integrity: self.config.integrity != Integrity::None,
             unprivileged: self.config.unprivileged,
-            can_stage: false,
+            can_stage: true,
             supported: SUPPORTED,
         }
     }

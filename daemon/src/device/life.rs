@@ -148,6 +148,26 @@ impl Device {
         Ok(released)
     }
 
+    /// Takes the block device away without letting anything go on: the queues fail what they have. The device
+    /// stays.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(super) fn vanish(&self) -> Result<(), DeviceError> {
+        let mut life = self.life();
+        if self.settled(&life)? == DeviceState::Stopped {
+            return Ok(());
+        }
+        self.set_state(DeviceState::Stopping);
+        gone_is_fine(control::stop(self.id()))?;
+        if let Some(threads) = life.threads.take() {
+            threads.join();
+        }
+        self.set_state(DeviceState::Stopped);
+        self.report(EventKind::DeviceStopped, None);
+        Ok(())
+    }
+
     /// Ends the queues; the block device stays, and its requests wait, or fail with `fail-io`. Parked
     /// requests go on first, and no rule parks another. Waits at most `limit` for those that are with the
     /// backing.

@@ -77,7 +77,8 @@ impl Device {
         let config = record.config;
         let rules = config.rules.clone();
         let facts = facts::planned(&config, &plan, record.size_bytes);
-        let rules = RuleSet::compile(record.generation, config.seed, rules, None, &facts)?;
+        let (generation, seed) = (record.generation, config.seed);
+        let rules = RuleSet::restore(generation, seed, rules, &record.history, &facts)?;
         let device = Self::assemble(config, info, plan, record.size_bytes, rules, surroundings)?;
         device.serve(&mut device.life(), How::Recover)?;
         device.remember();
@@ -93,8 +94,12 @@ impl Device {
         rules: RuleSet,
         surroundings: &Surroundings,
     ) -> Result<Self, DeviceError> {
+        let queues = threads::shared_queues(info.queues)?;
         let shared = Arc::new(DeviceShared {
             id: info.id,
+            history: Arc::clone(rules.history()),
+            queues: queues.clone(),
+            wishes: surroundings.wishes.clone(),
             rules: Arc::new(ArcSwap::from_pointee(Published::new(rules))),
             holds: Holds::new(usize::from(info.queues) * usize::from(info.depth)),
             events: Arc::clone(&surroundings.events),
@@ -105,7 +110,7 @@ impl Device {
             logical_block_bytes: plan.params.logical_block.bytes(),
             physical_block_bytes: plan.params.physical_block.bytes(),
             limits: geometry::limits(&plan.params),
-            queues: threads::shared_queues(info.queues)?,
+            queues,
             config,
             info,
             shared,
@@ -117,6 +122,7 @@ impl Device {
             life: Mutex::new(Life::new(plan)),
             rule_change: tokio::sync::Mutex::default(),
             on_file: Mutex::new(true),
+            history_on_file: Mutex::default(),
             surroundings: surroundings.clone(),
         })
     }

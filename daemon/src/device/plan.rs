@@ -16,6 +16,7 @@ use crate::backing::{Backing, Mode};
 use crate::integrity::{Integrity, TagStore};
 use crate::kept_memory::KeptMemory;
 use crate::target::{LoopFile, Null, Ram, Target, Zeroing};
+use crate::watch::Watch;
 
 /// A configuration, understood.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) source: Source,
     /// Where protection information is kept; none on devices without.
     pub(super) tags: Option<Arc<TagStore>>,
+    /// Whether clients' memory is watched while they write.
+    stability_watch: bool,
 }
 
 /// What the queues' targets are made from.
@@ -156,6 +159,7 @@ impl Plan {
         let offered = unprivileged::features_left(config, offered)?;
         let data_path = choose_data_path(protection::data_path(config)?, offered)?;
         offered.require(protection::features(config))?;
+        can_watch(config, data_path)?;
         let recovery = recovery_features(config, offered)?;
         let medium = Medium::open(config, memory)?;
         let params = geometry::params(config, &medium, data_path)?;
@@ -185,6 +189,7 @@ impl Plan {
             transport,
             source: medium.source,
             tags,
+            stability_watch: config.stability_watch,
         })
     }
 }
@@ -195,6 +200,20 @@ impl Plan {
         let tags = Arc::clone(self.tags.as_ref()?);
         let block = self.params.logical_block.bytes();
         Some(Integrity::new(tags, block, max_io_bytes))
+    }
+}
+
+impl Plan {
+    /// What one queue watches clients' memory with, if it is to.
+    pub(super) fn watch(
+        &self,
+        depth: u16,
+        max_io_bytes: u32,
+    ) -> Result<Option<Watch>, DeviceError> {
+        if !self.stability_watch {
+            return Ok(None);
+        }
+        Watch::new(depth, max_io_bytes).map(Some).map_err(no_memory)
     }
 }
 
@@ -292,6 +311,19 @@ fn recovery_features(config: &DeviceConfig, offered: Features) -> Result<Feature
     };
     offered.require(needed)?;
     Ok(needed | (offered & Features::QUIESCE))
+}
+
+/// Whether clients' memory can be watched on this data path, if it is to be.
+fn can_watch(config: &DeviceConfig, data_path: DataPathKind) -> Result<(), DeviceError> {
+    if !config.stability_watch || data_path.sees_later_changes() {
+        return Ok(());
+    }
+    Err(DeviceError::Config {
+        field: "/stability_watch",
+        reason: "on data path copy the driver has copied a write's data when the request arrives, and nobody \
+                 sees what becomes of the client's memory; any other data path can be watched"
+            .into(),
+    })
 }
 
 fn choose_data_path(wanted: DataPath, offered: Features) -> Result<DataPathKind, DeviceError> {

@@ -8,6 +8,7 @@ use fault::RuleSet;
 use tokio::sync::oneshot;
 
 use super::{Change, Device, DeviceError};
+use crate::clock::now_ns;
 use crate::mailbox::{Command, LetGo, Outcome, Which};
 use crate::shared::{Published, QueueShared};
 
@@ -62,6 +63,7 @@ impl Device {
         let seed = self.config.seed;
         let next = RuleSet::compile(generation, seed, rules, Some(&current.set), &facts)?;
         let rules = next.len();
+        next.start(now_ns());
         self.shared.rules.store(Arc::new(Published::new(next)));
         if let Some(size_bytes) = size_bytes {
             self.size_bytes.store(size_bytes, Ordering::Relaxed);

@@ -90,6 +90,7 @@ impl Threads {
                 },
                 target: plan.source.target(info.depth),
                 integrity: plan.integrity(info.max_io_bytes),
+                watch: plan.watch(info.depth, info.max_io_bytes)?,
                 // The backing's lock lives as long as a queue uses the backing.
                 _source: plan.source.clone(),
                 device: Arc::clone(device),
@@ -165,6 +166,7 @@ struct Start {
     config: QueueConfig,
     target: crate::target::Target,
     integrity: Option<crate::integrity::Integrity>,
+    watch: Option<crate::watch::Watch>,
     _source: super::plan::Source,
     device: Arc<DeviceShared>,
     shared: Arc<QueueShared>,
@@ -210,6 +212,7 @@ impl Start {
         };
         ending.error = QueueLoop::new(queue, self.target, depth, self.device, self.shared)
             .with_integrity(self.integrity)
+            .with_watch(self.watch)
             .run()
             .err();
     }

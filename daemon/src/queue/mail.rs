@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{QueueError, QueueLoop};
+use super::{QueueError, QueueLoop, Special};
 use crate::mailbox::{Command, LetGo, Outcome, Which};
 
 impl QueueLoop {
@@ -18,12 +18,19 @@ impl QueueLoop {
                 }
                 Command::Quit => self.quit = true,
                 Command::Pass { on, answer } => {
-                    self.passing = on;
+                    self.special.set(Special::PASSING, on);
                     let released = match on {
                         true => self.release(&Which::Everything, Outcome::GoOn)?.count,
                         false => 0,
                     };
                     let _ = answer.send(released);
+                }
+                Command::Gone(answer) => {
+                    let _ = answer.send(self.go()?);
+                }
+                Command::ReadOnly { on, answer } => {
+                    self.special.set(Special::READ_ONLY, on);
+                    let _ = answer.send(());
                 }
                 Command::Leave => self.leaving = true,
                 Command::Retarget(target, answer) => {
@@ -48,15 +55,24 @@ impl QueueLoop {
         let rules = &published.set;
         self.shared.stats.generation.set(rules.generation());
         while let Some(wait) = self.parked.take_orphan(rules) {
-            let next = wait.let_go(Outcome::GoOn);
+            let next = wait.orphaned();
             self.unpark(wait, next)?;
             released += 1;
         }
+        self.hurry(|rule| !published.set.rules().any(|other| other.name == *rule));
         Ok(released)
     }
 
-    fn release(&mut self, which: &Which, outcome: Outcome) -> Result<LetGo, QueueError> {
+    pub(super) fn release(&mut self, which: &Which, outcome: Outcome) -> Result<LetGo, QueueError> {
         let mut released = LetGo::default();
+        if *which == Which::Everything {
+            self.hurry(|_| true);
+            while let Some(wait) = self.line.leave() {
+                released.count += 1;
+                let next = wait.let_go(outcome);
+                self.unpark(wait, next)?;
+            }
+        }
         while let Some(wait) = self.parked.take_which(which) {
             released.count += 1;
             released.holds.extend(wait.hold_id);

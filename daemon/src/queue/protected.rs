@@ -5,7 +5,8 @@ use std::io;
 
 use ublk::{Answer, Op, Request, RequestFlags};
 
-use super::QueueLoop;
+use super::{Faulted, QueueLoop};
+use crate::fault_steps::{Answered, Medium};
 use crate::integrity::{Integrity, Mismatch};
 
 impl QueueLoop {
@@ -53,6 +54,31 @@ impl QueueLoop {
                     Err(failed) => failed,
                 }
             }
+        }
+    }
+
+    /// The same for a source request whose payload was stored from this sector on.
+    pub(super) fn settle_at(&mut self, request: &Request, answer: Answer, sector: u64) -> Answer {
+        if answer != Answer::Done {
+            return answer;
+        }
+        let Some(mut integrity) = self.integrity.take() else {
+            return answer;
+        };
+        let settled = self.fetch(&mut integrity, request).and_then(|checked| {
+            if checked.is_ok() {
+                let len = u32::try_from(request.len_bytes()).unwrap_or(0);
+                integrity.keep_part(sector, 0..len)?;
+                if request.flags().contains(RequestFlags::FUA) {
+                    integrity.sync()?;
+                }
+            }
+            Ok(checked)
+        });
+        self.integrity = Some(integrity);
+        match self.outcome(request, settled) {
+            Ok(()) => answer,
+            Err(failed) => failed,
         }
     }
 
@@ -104,28 +130,98 @@ impl QueueLoop {
         Ok(Ok(()))
     }
 
+    /// Keeps the tags of what was stored from staging memory: those of the blocks that reached the medium as a
+    /// whole, with each place where they did.
+    pub(super) fn keep_staged_tags(
+        &mut self,
+        request: &Request,
+        faulted: &Faulted,
+        answered: Answered,
+    ) -> Result<(), Answer> {
+        let course = faulted.course();
+        let stored = course.medium == Medium::Staged && course.is_source();
+        if !stored || matches!(answered, Answered::Errno(_)) {
+            return Ok(());
+        }
+        let Some(mut integrity) = self.integrity.take() else {
+            return Ok(());
+        };
+        let kept = self.fetch(&mut integrity, request).and_then(|checked| {
+            if checked.is_ok() {
+                faulted.damage_tags(integrity.tuples_mut(payload(request.len_bytes())));
+                for place in (0..).map_while(|turn| course.place(turn)) {
+                    for range in course.keep.ranges() {
+                        let end = range.end.min(course.len_bytes());
+                        integrity.keep_part(place.sector, range.start..end)?;
+                    }
+                }
+            }
+            Ok(checked)
+        });
+        self.integrity = Some(integrity);
+        self.outcome(request, kept)
+    }
+
+    /// Gives a destination request the tags of what is in staging memory, before that is damaged. Fails with a
+    /// positive errno.
+    pub(super) fn give_staged_tags(
+        &mut self,
+        request: &Request,
+        faulted: &mut Faulted,
+    ) -> Result<(), i32> {
+        let Some(mut integrity) = self.integrity.take() else {
+            return Ok(());
+        };
+        let is_zero = faulted.course().medium == Medium::Zeroes;
+        let given = match faulted.wants_tags(request) {
+            None => Ok(Ok(())),
+            Some((place, stage)) => {
+                let len = u32::try_from(request.len_bytes()).unwrap_or(0);
+                let data = self.queue.stage_bytes(stage, len);
+                let made = match is_zero {
+                    // A disk that has nothing to say says it consistently.
+                    true => {
+                        integrity.generate(place.sector, data);
+                        Ok(Ok(()))
+                    }
+                    false => tags_of(&mut integrity, place.sector, data),
+                };
+                made.and_then(|checked| match checked {
+                    Ok(()) => {
+                        faulted.damage_tags(integrity.tuples_mut(len as usize));
+                        self.hand_tags(&mut integrity, request).map(Ok)
+                    }
+                    Err(mismatch) => Ok(Err(mismatch)),
+                })
+            }
+        };
+        self.integrity = Some(integrity);
+        self.outcome(request, given)
+            .map_err(|answer| answer.result(request).saturating_neg())
+    }
+
     /// Holds what a destination request will get against its tags, and gives it these.
     fn give(
         &mut self,
         integrity: &mut Integrity,
         request: &Request,
     ) -> io::Result<Result<(), Mismatch>> {
-        let len = payload(request.len_bytes());
-        let kept = integrity.load(request.sector(), len)?;
         let data = self
             .queue
             .staged(request)
             .ok_or(io::ErrorKind::Unsupported)?;
-        if !kept {
-            integrity.generate(request.sector(), data);
-        } else if let Err(mismatch) = integrity.verify(request.sector(), data) {
-            return Ok(Err(mismatch));
+        match tags_of(integrity, request.sector(), data)? {
+            Ok(()) => self.hand_tags(integrity, request).map(Ok),
+            Err(mismatch) => Ok(Err(mismatch)),
         }
+    }
+
+    fn hand_tags(&self, integrity: &mut Integrity, request: &Request) -> io::Result<()> {
         if self.queue.is_protected(request) {
-            let tuples = integrity.tuples_mut(len);
+            let tuples = integrity.tuples_mut(payload(request.len_bytes()));
             self.queue.scatter_protection(request, tuples)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// A mismatch is told, and fails the request with what clients know as a protection error.
@@ -143,6 +239,20 @@ impl QueueLoop {
             Err(error) => Err(Answer::from(&error)),
         }
     }
+}
+
+/// Brings the tags of blocks that were read from this sector on, and holds the blocks against them; makes them
+/// where none are kept.
+fn tags_of(
+    integrity: &mut Integrity,
+    sector: u64,
+    data: &[u8],
+) -> io::Result<Result<(), Mismatch>> {
+    if integrity.load(sector, data.len())? {
+        return Ok(integrity.verify(sector, data));
+    }
+    integrity.generate(sector, data);
+    Ok(Ok(()))
 }
 
 /// A payload is at most 32 MiB.

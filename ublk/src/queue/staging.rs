@@ -12,9 +12,11 @@
 //! shorten it.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::{Queue, Submitted};
+use super::{Queue, Submitted, payload_bytes};
+use crate::backing_op::BackingOp;
 use crate::direction::{Destination, Source};
 use crate::request::Request;
 use crate::ring::Token;
@@ -75,6 +77,39 @@ impl Queue {
         self.stages.bytes(stage, len_bytes)
     }
 
+    /// Brings all of a source request's payload into staging memory, as [`Queue::peek`] does.
+    ///
+    /// # Errors
+    /// As [`Queue::peek`].
+    pub fn gather_into(&mut self, source: Source<'_>, stage: &Stage) -> io::Result<()> {
+        let len = payload_bytes(source.request()).unwrap_or(0);
+        let into = self.stages.bytes(stage, len);
+        self.path.peek(source, 0, into)
+    }
+
+    /// Brings the first `len_bytes` of staging memory into a destination request's pages, as [`Queue::poke`] does.
+    ///
+    /// # Errors
+    /// As [`Queue::poke`].
+    pub fn scatter_from(
+        &mut self,
+        destination: Destination<'_>,
+        stage: &Stage,
+        len_bytes: u32,
+    ) -> io::Result<()> {
+        within(destination.request(), 0, len_bytes as usize)?;
+        let from = self.stages.bytes(stage, len_bytes);
+        self.path.poke(destination, 0, from)
+    }
+
+    /// Copies a range of bytes from one piece of staging memory to the same place of another.
+    ///
+    /// # Panics
+    /// As [`Queue::stage_bytes`].
+    pub fn copy_stage(&mut self, from: &Stage, to: &Stage, range: Range<u32>) {
+        self.stages.copy(from, to, range);
+    }
+
     /// Fills a part of staging memory from any place of the backing; the end is told as that of an operation
     /// of the request with this tag.
     ///
@@ -127,10 +162,20 @@ impl Queue {
         self.ring.submit()
     }
 
+    /// The result of an operation that need not go through the ring.
+    #[inline]
+    pub(super) fn at_once(&self, tag: u16, op: BackingOp) -> Option<i32> {
+        let backing = self.backing_at_once()?;
+        self.path.at_once(backing, tag, op)
+    }
+
     /// The backing, if it is used without the ring.
+    #[inline]
     fn backing_at_once(&self) -> Option<RawFd> {
-        let backing = self.config.backing.as_ref()?;
-        self.config.backing_in_memory.then(|| backing.as_raw_fd())
+        if !self.config.backing_in_memory {
+            return None;
+        }
+        self.config.backing.as_ref().map(|file| file.as_raw_fd())
     }
 }
 

@@ -92,6 +92,9 @@ pub(crate) struct Common {
     /// Make a device of the ordinary user that bvecd runs as.
     #[arg(long)]
     unprivileged: bool,
+    /// Tell by an event which bytes a client changes while a write of them is under way; not with copy.
+    #[arg(long)]
+    stability_watch: bool,
     /// What becomes of it when bvecd is gone; with any but fail another bvecd can take it over.
     #[arg(long, value_name = "KIND", default_value = "fail", value_parser = recovery())]
     recovery: Recovery,
@@ -188,6 +191,7 @@ impl Common {
             depth: self.depth,
             integrity: self.integrity,
             unprivileged: self.unprivileged,
+            stability_watch: self.stability_watch,
             recovery: self.recovery,
             rules: self
                 .rules
@@ -244,6 +248,7 @@ fn flag(pointer: &str) -> Option<&'static str> {
         "/queues" => "--queues",
         "/depth" => "--depth",
         "/unprivileged" => "--unprivileged",
+        "/stability_watch" => "--stability-watch",
         "/seed" => "--seed",
         "/recovery" => "--recovery",
         _ if pointer.starts_with("/rules/") => "--rule",

@@ -1,0 +1,265 @@
+//! What the rules say about a request, and what follows from it.
+
+use std::sync::Arc;
+
+use fault::{Terminal, Then, Verdict};
+use ublk::{Answer, Request, Short};
+
+use super::special::Special;
+use super::{Faulted, QueueError, QueueLoop};
+use crate::clock::now_ns;
+use crate::parked::{Next, Order, Wait};
+use crate::shared::{Mark, Published, Wish};
+
+impl QueueLoop {
+    pub(super) fn decide(
+        &mut self,
+        mut request: Request,
+        published: &Arc<Published>,
+    ) -> Result<(), QueueError> {
+        let rules = &published.set;
+        self.shared.stats.generation.set(rules.generation());
+        let Some(subject) = self.device.subject(&self.shared, &request) else {
+            return self.begin(request);
+        };
+        let now_ns = if rules.needs_clock() { now_ns() } else { 0 };
+        let verdict = match rules.wants_payload(&subject) {
+            false => rules.decide(&subject, now_ns),
+            true => match self.decide_by_data(published, &request, &subject, now_ns) {
+                Ok(verdict) => verdict,
+                Err(error) => return self.commit(request, Answer::from(&error)),
+            },
+        };
+        let Some(mark) = verdict.rule.and_then(|index| published.mark(index)) else {
+            return self.begin(request);
+        };
+        self.slots[usize::from(request.tag())].mark = Some(mark.clone());
+        self.shared.stats.faulted.add(1);
+        self.device
+            .report_decision(&self.shared, &request, published, &verdict);
+        if !verdict.signals.is_empty() {
+            self.signal(published, &verdict);
+        }
+        if verdict.ignore_fua {
+            request.forget_fua();
+        }
+        self.slots[usize::from(request.tag())].faulted =
+            Faulted::of(&verdict, &request, subject, published);
+        let next = self.next_of(&verdict)?;
+        if verdict.submit_delay_ns == 0 {
+            return self.follow(request, next, &mark);
+        }
+        self.shared.stats.delayed.add(1);
+        self.parked
+            .park(Wait::of(request, verdict.due_ns, next, &mark));
+        Ok(())
+    }
+
+    /// The same where a rule looks at the data of the request, which is fetched for it.
+    #[cold]
+    fn decide_by_data(
+        &mut self,
+        published: &Published,
+        request: &Request,
+        subject: &fault::Request,
+        now_ns: u64,
+    ) -> std::io::Result<Verdict> {
+        let Some(pages) = request.source() else {
+            return Ok(published.set.decide(subject, now_ns));
+        };
+        let stage = self.queue.stage()?;
+        let len = u32::try_from(request.len_bytes()).unwrap_or(0);
+        let gathered = self.queue.gather_into(pages, &stage);
+        let verdict = gathered.map(|()| {
+            let bytes = self.queue.stage_bytes(&stage, len);
+            published.set.decide_with(subject, now_ns, Some(bytes))
+        });
+        self.queue.unstage(stage);
+        verdict
+    }
+
+    /// What follows from a verdict once its first delay is over. The request may be on a course of its own
+    /// beside that.
+    fn next_of(&mut self, verdict: &Verdict) -> Result<Next, QueueError> {
+        Ok(match verdict.terminal {
+            Terminal::Fail { status, effect } => {
+                match effect.is_none() && verdict.complete_delay_ns == 0 {
+                    true => Next::Fail(status),
+                    false => Next::Serve,
+                }
+            }
+            Terminal::Hold { max_ns, then } => Next::Hold { max_ns, then },
+            Terminal::Hang => Next::Hang,
+            Terminal::Reorder {
+                window,
+                hold_ns,
+                draw,
+            } => Next::Order {
+                order: Order { window, draw },
+                hold_ns,
+            },
+            Terminal::Remove {
+                surprise,
+                return_after_ns,
+            } => {
+                self.device.wish(Wish::Remove {
+                    surprise,
+                    return_after_ns,
+                });
+                if !surprise {
+                    return Ok(Next::Serve);
+                }
+                self.go()?;
+                Next::Fail(fault::Status::Offline)
+            }
+            Terminal::Pass
+            | Terminal::Short { .. }
+            | Terminal::Drop
+            | Terminal::Torn { .. }
+            | Terminal::Misdirect { .. }
+            | Terminal::IgnoreFlush
+            | Terminal::Crash { .. } => Next::Serve,
+        })
+    }
+
+    /// Passes on what rules want of the device.
+    #[cold]
+    fn signal(&mut self, published: &Published, verdict: &Verdict) {
+        for index in verdict.signals.iter() {
+            match published.set.rule(index).map(|rule| &rule.action) {
+                Some(fault::Action::Resize { size }) => {
+                    let size_bytes = size.0.saturating_mul(512);
+                    self.device.wish(Wish::Resize { size_bytes });
+                }
+                Some(fault::Action::Readonly { on }) => {
+                    // Here at once; the other queues hear of it.
+                    self.special.set(Special::READ_ONLY, *on);
+                    self.device.wish(Wish::ReadOnly { on: *on });
+                }
+                // A removal is a terminal action; a state and a mark are set already; the rest is told.
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what is next for a request, now.
+    pub(super) fn follow(
+        &mut self,
+        request: Request,
+        next: Next,
+        mark: &Mark,
+    ) -> Result<(), QueueError> {
+        match next {
+            Next::Serve => self.go_on(request),
+            Next::Fail(status) => self.commit(request, Answer::failed(status.errno())),
+            Next::AsIs => self.commit(request, Answer::Done),
+            Next::Short { sectors } => {
+                let short = Short::fault(&request, sectors);
+                self.commit(request, short.map_or(Answer::Done, Answer::Short))
+            }
+            Next::Hold { max_ns, then } => {
+                self.hold(request, max_ns, then, mark);
+                Ok(())
+            }
+            Next::Hang => {
+                self.shared.stats.delayed.add(1);
+                self.parked
+                    .park(Wait::of(request, u64::MAX, Next::Hang, mark));
+                Ok(())
+            }
+            Next::Order { order, hold_ns } => {
+                self.wait_for_others(request, order, hold_ns, mark);
+                Ok(())
+            }
+        }
+    }
+
+    fn hold(&mut self, request: Request, max_ns: u64, then: Then, mark: &Mark) {
+        let since_ns = now_ns();
+        let hold_id = self
+            .device
+            .holds
+            .enter(&self.shared, &request, mark, since_ns, max_ns);
+        self.shared.stats.held.add(1);
+        let next = match then {
+            Then::Release => Next::Serve,
+            Then::Fail(status) => Next::Fail(status),
+        };
+        self.parked.park(Wait {
+            hold_id: Some(hold_id),
+            ..Wait::of(request, since_ns.saturating_add(max_ns), next, mark)
+        });
+    }
+
+    /// Parks a request with the others of its rule; the last one that is waited for lets all of them go.
+    fn wait_for_others(&mut self, request: Request, order: Order, hold_ns: u64, mark: &Mark) {
+        let due_ns = now_ns().saturating_add(hold_ns);
+        self.shared.stats.delayed.add(1);
+        self.parked.park(Wait {
+            order: Some(order),
+            ..Wait::of(request, due_ns, Next::Serve, mark)
+        });
+        if self.parked.group_len(mark) >= usize::from(order.window) {
+            let group = self.parked.take_group(mark);
+            self.let_group_go(group);
+        }
+    }
+
+    pub(super) fn wake_due(&mut self) -> Result<(), QueueError> {
+        if self.parked.is_empty() {
+            return Ok(());
+        }
+        let now = now_ns();
+        while let Some(wait) = self.parked.take_due(now) {
+            if wait.order.is_some() {
+                // The time of the first one is that of all.
+                let mark = wait.mark();
+                self.parked.park(wait);
+                let group = self.parked.take_group(&mark);
+                self.let_group_go(group);
+                continue;
+            }
+            let next = wait.next;
+            self.unpark(wait, next)?;
+        }
+        Ok(())
+    }
+
+    /// A parked request goes on.
+    pub(super) fn unpark(&mut self, wait: Wait, next: Next) -> Result<(), QueueError> {
+        let stats = &self.shared.stats;
+        let mark = wait.mark();
+        match wait.hold_id {
+            Some(hold_id) => {
+                stats.held.sub(1);
+                self.device.holds.leave(hold_id);
+            }
+            None => stats.delayed.sub(1),
+        }
+        self.device
+            .report_release(&self.shared, &wait.request, &mark, next.decision());
+        self.follow(wait.request, next, &mark)
+    }
+
+    /// Lets requests that are under way, and that these rules have marked, wait for nothing any more.
+    pub(super) fn hurry(&mut self, rules: impl Fn(&str) -> bool) {
+        for slot in &mut self.slots {
+            if let (Some(faulted), Some(mark)) = (&mut slot.faulted, &slot.mark)
+                && rules(&mark.rule)
+            {
+                faulted.hurry();
+            }
+        }
+    }
+
+    /// A request on which a rule had fired is about to be answered.
+    #[cold]
+    pub(super) fn fault_ended(&mut self, request: &Request, mark: &Mark, result: i32) {
+        let slot = &mut self.slots[usize::from(request.tag())];
+        if let Some(mut faulted) = slot.faulted.take() {
+            self.give_stages_back(&mut faulted);
+        }
+        self.line.answered(request.tag());
+        self.device.report_end(&self.shared, request, mark, result);
+    }
+}
