@@ -29,6 +29,17 @@ impl Extent {
         ranges: [(0, 0); Self::MAX_RANGES],
     };
 
+    /// The first `bytes`.
+    #[must_use]
+    pub const fn prefix(bytes: u32) -> Self {
+        if bytes == 0 {
+            return Self::NONE;
+        }
+        let mut ranges = [(0, 0); Self::MAX_RANGES];
+        ranges[0] = (0, bytes);
+        Self { used: 1, ranges }
+    }
+
     /// Whether no byte is meant.
     #[must_use]
     pub const fn is_none(&self) -> bool {

@@ -9,7 +9,7 @@ mod direction;
 mod durability;
 mod fault_verbs;
 mod fault_waits;
-mod faults;
+pub(crate) mod faults;
 mod features;
 mod files;
 mod filesystems;
@@ -84,6 +84,7 @@ pub(crate) fn all() -> Vec<Case> {
         .into_iter()
         .chain(listed)
         .chain(shared_memory::cases())
+        .chain(faults::cells())
         .chain(filesystems::cases())
         .collect()
 }

@@ -1,6 +1,9 @@
 //! What a test can come to, and what it may need.
 
+use api::DataPath;
+
 use crate::cases::conformance::Cell;
+use crate::cases::faults::Row;
 
 /// How a test ended, if it did not panic.
 pub(crate) enum Outcome {
@@ -28,6 +31,7 @@ pub(crate) struct Case {
 pub(crate) enum Run {
     Plain(fn() -> Outcome),
     Cell(fn(Cell) -> Outcome, Cell),
+    Row(fn(&Row, DataPath) -> Outcome, &'static Row, DataPath),
 }
 
 impl Run {
@@ -35,6 +39,7 @@ impl Run {
         match self {
             Self::Plain(run) => run(),
             Self::Cell(run, cell) => run(cell),
+            Self::Row(run, row, path) => run(row, path),
         }
     }
 }
@@ -54,6 +59,20 @@ impl Case {
             name,
             limit_seconds: 60,
             run: Run::Cell(run, cell),
+        }
+    }
+
+    /// A test of one cell of the table of faults.
+    pub(crate) const fn of_row(
+        name: &'static str,
+        run: fn(&Row, DataPath) -> Outcome,
+        row: &'static Row,
+        path: DataPath,
+    ) -> Self {
+        Self {
+            name,
+            limit_seconds: 60,
+            run: Run::Row(run, row, path),
         }
     }
 

@@ -1,4 +1,14 @@
-//! Rules do what their words say, exactly.
+//! Rules do what their words say, exactly. The files below are a table: each row an action, each column a data
+//! path, each cell a test.
+
+mod bench;
+mod crashing;
+mod device_wide;
+mod elsewhere;
+mod failing;
+mod lying;
+mod waiting;
+mod watching;
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +18,7 @@ use api::{DataPath, call};
 use crate::client_io::{Disk, errno};
 use crate::daemon::Daemon;
 use crate::outcome::{Case, Outcome, need_data_path};
+pub(crate) use bench::Row;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("faults::a_medium_error_once_on_one_sector_copy", || {
@@ -34,6 +45,35 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("faults::a_published_rule_is_in_force_at_once", published).within(90),
     Case::new("faults::events_tell_each_fault", events),
 ];
+
+/// The columns of the table.
+const PATHS: [DataPath; 5] = [
+    DataPath::Copy,
+    DataPath::UserCopy,
+    DataPath::ZeroCopy,
+    DataPath::AutoZeroCopy,
+    DataPath::SharedMemory,
+];
+
+fn rows() -> impl Iterator<Item = &'static Row> {
+    [failing::ROWS, lying::ROWS, waiting::ROWS, device_wide::ROWS]
+        .into_iter()
+        .flatten()
+}
+
+/// The cells of the table.
+pub(crate) fn cells() -> Vec<Case> {
+    let cell = |row: &'static Row, path: DataPath| {
+        // The list of tests lives as long as the program.
+        let name = format!("faults::{}.{path}", row.name).leak();
+        Case::of_row(name, bench::run, row, path)
+    };
+    let cells = rows().flat_map(|row| PATHS.map(|path| cell(row, path)));
+    let others = [elsewhere::CASES, watching::CASES, crashing::CASES]
+        .into_iter()
+        .flatten();
+    cells.chain(others.copied()).collect()
+}
 
 const SIZE: u64 = 4 << 20;
 
