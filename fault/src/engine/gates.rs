@@ -99,7 +99,13 @@ impl Compiled {
         if !self.has_window {
             return Ok(());
         }
-        let trigger = &self.rule.trigger;
+        self.is_time(question)
+    }
+
+    /// Whether the rule is in its time, counted from when it was armed.
+    fn is_time(&self, question: &Question<'_>) -> Result<(), Left> {
+        let (trigger, gate) = (&self.rule.trigger, &self.history.gate);
+        let window = |field| Err(left(Exit::Window, field));
         let since = match question.only_ask {
             true => gate.known_since().unwrap_or_else(|| question.moment()),
             false => gate.since(question.moment()),

@@ -200,7 +200,7 @@ proptest! {
                 prop_assert!(selects(set.rule(rule).unwrap(), request));
             }
             for touch in verdict.corrupt.iter() {
-                let mut bytes = vec![0; request.bytes() as usize];
+                let mut bytes = vec![0; usize::try_from(request.bytes()).unwrap()];
                 let direction = request.op.direction();
                 set.corrupt(touch.rule, touch.draw, direction, request, &mut bytes);
             }
