@@ -6,12 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::draw::fnv1a;
 use crate::label::Label;
+
+/// The state of a device that has entered none.
+pub const START: &str = "start";
 
 /// How many different marks a device has at most.
 pub const MAX_MARKS: usize = 64;
 
-/// No state has been entered, or no mark has been set here.
+/// No mark has been set here.
 const NONE: u64 = 0;
 
 /// What a device has been through: one for each device, kept over the generations of its rules.
@@ -21,7 +25,7 @@ const NONE: u64 = 0;
 pub struct DeviceHistory {
     ordinal: AtomicU64,
     epoch: AtomicU64,
-    /// The number of a label, or `NONE`.
+    /// The number of a label.
     state: AtomicU64,
     /// Numbers of labels, without gaps, then `NONE`.
     marks: [AtomicU64; MAX_MARKS],
@@ -58,7 +62,7 @@ impl DeviceHistory {
         Self {
             ordinal: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
-            state: AtomicU64::new(NONE),
+            state: AtomicU64::new(fnv1a(START.as_bytes())),
             marks: [const { AtomicU64::new(NONE) }; MAX_MARKS],
             names: Mutex::new(BTreeMap::new()),
         }
@@ -118,15 +122,17 @@ impl DeviceHistory {
         self.enter(state.id());
     }
 
-    /// Leaves the state for none.
+    /// Goes back to the state in which it began.
     pub fn clear_state(&self) {
-        self.enter(NONE);
+        self.enter(fnv1a(START.as_bytes()));
     }
 
-    /// The state it is in, if it has entered one.
+    /// The state it is in, if it is another than that in which it began, [`START`].
     #[must_use]
     pub fn state(&self) -> Option<Label> {
-        self.names().get(&self.state.load(Relaxed)).cloned()
+        let state = self.state.load(Relaxed);
+        let known = self.names().get(&state).cloned();
+        known.filter(|state| state.as_str() != START)
     }
 
     /// Sets a mark; says whether there was room for it, or it was set already.

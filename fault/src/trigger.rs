@@ -27,7 +27,7 @@ pub use sequence::Sequence;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
-    /// Only while the device is in this state, which `set_state` or a command enters.
+    /// Only while the device is in this state, which `set_state` or a command enters; `start` until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub state: Option<Label>,

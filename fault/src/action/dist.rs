@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::action::MAX_PARK_NS;
 use crate::error::ValueError;
-use crate::notation::in_words;
 use crate::span::{format_ns, parse_ns};
 
 /// The most points that a table has.
@@ -58,7 +60,43 @@ pub struct Point {
     pub ns: u64,
 }
 
-in_words!(Dist => "a delay: a string such as \"2ms\" or \"lognormal:1ms/20ms\", or a number of nanoseconds");
+impl Serialize for Dist {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dist {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DistVisitor)
+    }
+}
+
+/// A bare number is nanoseconds, which a string must say.
+struct DistVisitor;
+
+impl Visitor<'_> for DistVisitor {
+    type Value = Dist;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a delay: a string such as \"2ms\" or \"lognormal:1ms/20ms\", or a number of nanoseconds",
+        )
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Dist, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, ns: u64) -> Result<Dist, E> {
+        Ok(Dist::Fixed(ns))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, ns: i64) -> Result<Dist, E> {
+        let expected = u64::try_from(ns).map(Dist::Fixed);
+        expected.map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(ns), &self))
+    }
+}
 
 const EXPECTED: &str = "a time such as 2ms, or fixed:TIME, uniform:LEAST/MOST, normal:MEAN/SD, \
                         lognormal:P50/P99, exponential:MEAN, pareto:LEAST/SHAPE or \
@@ -173,13 +211,9 @@ impl FromStr for Dist {
 
 fn read(text: &str) -> Result<Dist, ValueError> {
     let Some((kind, rest)) = text.split_once(':') else {
-        // A bare number is nanoseconds in JSON, and no time in words, which `parse_ns` says.
-        return match text.parse() {
-            Ok(ns) => Ok(Dist::Fixed(ns)),
-            Err(_) if text.starts_with(|c: char| c.is_ascii_digit()) => {
-                parse_ns(text).map(Dist::Fixed)
-            }
-            Err(_) => Err(ValueError::new(0, text, EXPECTED)),
+        return match text.starts_with(|c: char| c.is_ascii_digit()) {
+            true => parse_ns(text).map(Dist::Fixed),
+            false => Err(ValueError::new(0, text, EXPECTED)),
         };
     };
     let at = kind.len() + 1;

@@ -4,7 +4,7 @@ use super::fields::{Fields, number, small, yes_or_no};
 use super::scan::{Item, Piece};
 use crate::Status;
 use crate::action::{
-    Action, Corruption, DEFAULT_HOLD_NS, DEFAULT_REORDER_NS, Dist, MAX_PARK_NS, Torn, parse_parts,
+    Action, Corruption, DEFAULT_HOLD_NS, DEFAULT_REORDER_NS, MAX_PARK_NS, Torn, parse_parts,
 };
 use crate::error::ValueError;
 use crate::options::OnRemove;
@@ -67,7 +67,7 @@ fn read(name: Piece<'_>, fields: &Fields<'_>) -> Result<Action, ValueError> {
         },
         "delay" => Action::Delay {
             dist: fields
-                .take("dist", timed)?
+                .get("dist")?
                 .ok_or_else(|| without("a time after it, such as delay(2ms)"))?,
             at: fields.get("at")?.unwrap_or_default(),
             lanes: fields.take("lanes", small(1, 64))?,
@@ -183,14 +183,6 @@ fn lengths(text: &str) -> Result<Vec<u32>, ValueError> {
         at += word.len() + 1;
     }
     Ok(lengths)
-}
-
-/// A delay. In words a bare number is no time.
-fn timed(text: &str) -> Result<Dist, ValueError> {
-    match text.parse::<u64>() {
-        Ok(_) => park_ns(text).map(Dist::Fixed),
-        Err(_) => text.parse(),
-    }
 }
 
 /// A time for which a request may be kept.
