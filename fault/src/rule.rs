@@ -87,12 +87,14 @@ impl Rule {
     }
 
     /// Whether anything is drawn for it.
-    pub(crate) fn draws(&self) -> bool {
+    #[must_use]
+    pub fn draws(&self) -> bool {
         self.trigger.prob.is_some() || self.action.draws()
     }
 
     /// The seed of its draws, if it has one of its own.
-    pub(crate) fn seed(&self) -> Option<u64> {
+    #[must_use]
+    pub fn seed(&self) -> Option<u64> {
         self.options.seed.or(self.trigger.seed)
     }
 }
