@@ -13,8 +13,9 @@ use crate::buffer::{Buffer, BufferConfig, BufferList, BufferRemoved};
 use crate::change::ChangeOptions;
 use crate::device::{Device, DeviceDeleted, DeviceList};
 use crate::device_config::DeviceConfig;
+use crate::explain::{ExplainRequest, Explanation, RememberRequest, Remembered, SwitchRequest};
 use crate::features::Features;
-use crate::hold::{HoldList, ReleaseRequest, Released};
+use crate::hold::{HoldData, HoldList, PokeRequest, Poked, ReleaseRequest, Released};
 use crate::lifecycle::{
     Adopted, DeviceChanged, HandedOver, QuiesceRequest, Reaped, ResizeRequest, StopRequest,
 };
@@ -197,6 +198,31 @@ pub fn replace_rule(id: u32, rule: &Rule) -> Call<RulesChanged> {
     Call::put(paths::of_rule(id, &rule.name), rule)
 }
 
+/// Arms, disarms, enables or disables a rule.
+#[must_use]
+pub fn switch_rule(id: u32, name: &str, request: &SwitchRequest) -> Call<RuleStatus> {
+    let path = format!("{}/switch", paths::of_rule(id, name));
+    Call::post(path, Some(request))
+}
+
+/// What the rules of a device would do to a request.
+#[must_use]
+pub fn explain(id: u32, request: &ExplainRequest) -> Call<Explanation> {
+    Call::post(paths::of_device(paths::EXPLAIN, id), Some(request))
+}
+
+/// What a device remembers for its rules.
+#[must_use]
+pub fn memory(id: u32) -> Call<Remembered> {
+    Call::get(paths::of_device(paths::MEMORY, id))
+}
+
+/// Sets a mark or a state of a device.
+#[must_use]
+pub fn remember(id: u32, request: &RememberRequest) -> Call<Remembered> {
+    Call::post(paths::of_device(paths::MEMORY, id), Some(request))
+}
+
 /// Removes a rule from a device.
 #[must_use]
 pub fn remove_rule(id: u32, name: &str) -> Call<RulesChanged> {
@@ -219,6 +245,21 @@ pub fn holds(id: u32) -> Call<HoldList> {
 #[must_use]
 pub fn release(id: u32, request: &ReleaseRequest) -> Call<Released> {
     Call::post(paths::of_device(paths::RELEASE, id), Some(request))
+}
+
+/// The data of a held source request, `length_bytes` of it from `offset_bytes` on.
+#[must_use]
+pub fn peek(id: u32, hold_id: u64, offset_bytes: u32, length_bytes: u32) -> Call<HoldData> {
+    let path = paths::of_hold(id, hold_id);
+    Call::get(format!(
+        "{path}?offset_bytes={offset_bytes}&length_bytes={length_bytes}"
+    ))
+}
+
+/// Stores into the pages of a held destination request.
+#[must_use]
+pub fn poke(id: u32, hold_id: u64, request: &PokeRequest) -> Call<Poked> {
+    Call::post(paths::of_hold(id, hold_id), Some(request))
 }
 
 /// The buffers of a device.

@@ -28,8 +28,10 @@ mod data_path;
 mod device;
 mod device_config;
 mod event;
+mod explain;
 mod features;
 mod geometry;
+mod hex;
 mod hold;
 mod integrity;
 mod lifecycle;
@@ -55,11 +57,15 @@ pub use data_path::{DataPath, Transport, UnknownWord};
 pub use device::{Device, DeviceDeleted, DeviceList, DeviceState};
 pub use device_config::{DeviceConfig, MAX_DEPTH, MAX_DEVICES, MAX_QUEUES};
 pub use event::{ByteRange, Decision, Effect, Event, EventKind};
+pub use explain::{ExplainRequest, Explanation, RememberRequest, Remembered, SwitchRequest};
 pub use features::{
     DataPathSupport, FeatureFlag, FeatureKind, FeatureRow, Features, TransportSupport,
 };
 pub use geometry::{Limits, MAX_IO_BYTES, MAX_RANGE_BYTES};
-pub use hold::{Hold, HoldList, ReleaseRequest, Released, Which};
+pub use hex::Hex;
+pub use hold::{
+    Content, Hold, HoldData, HoldList, PokeRequest, Poked, ReleaseRequest, Released, Which,
+};
 pub use integrity::{Integrity, Mismatch, ProtectionTag};
 pub use lifecycle::{
     Adopted, DeviceChanged, DeviceLeft, HandedOver, QuiesceRequest, Reaped, ResizeRequest,

@@ -30,10 +30,19 @@ pub const HAND_OVER: &str = "/v1/hand-over";
 pub const RULES: &str = "/v1/devices/{id}/rules";
 /// GET: [`crate::RuleStatus`]. PUT a [`fault::Rule`], DELETE: [`crate::RulesChanged`].
 pub const RULE: &str = "/v1/devices/{id}/rules/{name}";
+/// POST a [`crate::SwitchRequest`]: [`crate::RuleStatus`].
+pub const SWITCH: &str = "/v1/devices/{id}/rules/{name}/switch";
+/// POST a [`crate::ExplainRequest`]: [`crate::Explanation`].
+pub const EXPLAIN: &str = "/v1/devices/{id}/explain";
+/// GET: [`crate::Remembered`]. POST a [`crate::RememberRequest`]: the same.
+pub const MEMORY: &str = "/v1/devices/{id}/memory";
 /// GET: [`crate::HoldList`].
 pub const HOLDS: &str = "/v1/devices/{id}/holds";
 /// POST a [`crate::ReleaseRequest`]: [`crate::Released`].
 pub const RELEASE: &str = "/v1/devices/{id}/holds/release";
+/// GET with `offset_bytes=N` and `length_bytes=N`: [`crate::HoldData`]. POST a [`crate::PokeRequest`]:
+/// [`crate::Poked`].
+pub const HOLD_DATA: &str = "/v1/devices/{id}/holds/{hold_id}/data";
 /// GET: [`crate::BufferList`]. POST a [`crate::BufferConfig`]: [`crate::Buffer`].
 pub const BUFFERS: &str = "/v1/devices/{id}/buffers";
 /// DELETE: [`crate::BufferRemoved`].
@@ -62,6 +71,12 @@ pub fn of_device(path: &str, id: u32) -> String {
 #[must_use]
 pub fn of_buffer(id: u32, buffer: u16) -> String {
     of_device(BUFFER, id).replace("{buffer}", &buffer.to_string())
+}
+
+/// The path of the data of a held request.
+#[must_use]
+pub fn of_hold(id: u32, hold_id: u64) -> String {
+    of_device(HOLD_DATA, id).replace("{hold_id}", &hold_id.to_string())
 }
 
 /// The path of one rule. The name is escaped, so that no name can lead elsewhere.

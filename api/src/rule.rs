@@ -18,6 +18,16 @@ pub struct RuleStatus {
     pub since: u64,
     /// How many requests it holds now.
     pub held: u32,
+    /// Whether it is armed.
+    #[serde(default = "yes")]
+    pub armed: bool,
+    /// Whether it is enabled.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl RuleStatus {
@@ -31,6 +41,8 @@ impl RuleStatus {
             counters: report.counters,
             since: report.since,
             held,
+            armed: report.armed,
+            enabled: report.enabled,
         }
     }
 }

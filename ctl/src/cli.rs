@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    bench, buffer, completions, dev, events, fault, features, heal, hold, pages, scenario, stats,
-    top, vm,
+    bench, buffer, completions, dev, events, fault, features, heal, hold, memory, pages, scenario,
+    stats, top, vm,
 };
 use crate::context::Context;
 use crate::demo;
@@ -61,6 +61,10 @@ enum Command {
     /// Add, list and remove rules that make requests fail, wait or stop.
     #[command(subcommand)]
     Fault(fault::Command),
+    /// Set a mark that rules may wait for.
+    Mark(memory::Mark),
+    /// Show or change the state of a device that rules may wait for.
+    State(memory::State),
     /// Remove every rule and release every held request; never blocks.
     Heal(heal::Arguments),
     /// Run steps from a file, and say whether what came of them was expected.
@@ -103,6 +107,8 @@ impl Cli {
             Command::Dev(command) => dev::run(command, &context),
             Command::Features(arguments) => features::run(&arguments, &context),
             Command::Fault(command) => fault::run(command, &context),
+            Command::Mark(mark) => memory::run_mark(&mark, &context),
+            Command::State(state) => memory::run_state(&state, &context),
             Command::Heal(arguments) => heal::run(&arguments, &context),
             Command::Scenario(command) => scenario::run(command, &context),
             Command::Hold(command) => hold::run(command, &context),

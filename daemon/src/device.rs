@@ -4,6 +4,7 @@ mod buffers;
 mod error;
 mod facts;
 mod geometry;
+mod hold_data;
 mod life;
 mod make;
 mod plan;

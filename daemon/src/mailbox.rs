@@ -82,6 +82,63 @@ pub enum Command {
         /// Where the answer goes.
         answer: oneshot::Sender<LetGo>,
     },
+    /// Read the data of a held source request. Answers with none if this queue does not hold it.
+    Peek {
+        /// Which.
+        hold_id: u64,
+        /// Where the data goes, whole.
+        answer: oneshot::Sender<Option<Reached<Vec<u8>>>>,
+    },
+    /// Store into the pages of a held destination request. Answers with none if this queue does not hold it.
+    Poke {
+        /// Which.
+        hold_id: u64,
+        /// What, and where.
+        poke: Poke,
+        /// Where the number of bytes that were stored goes.
+        answer: oneshot::Sender<Option<Reached<u32>>>,
+    },
+}
+
+/// What came of reaching for the pages of a held request.
+pub type Reached<T> = Result<T, Unreached>;
+
+/// Why the pages of a held request were not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreached {
+    /// The data of the request moves the other way, or it has none.
+    #[error("a {op:?} has no data that moves that way")]
+    Direction {
+        /// What it asks for.
+        op: ublk::Op,
+    },
+    /// The place is not within the payload.
+    #[error("its payload has {len_bytes} bytes")]
+    Outside {
+        /// How long it is.
+        len_bytes: u32,
+    },
+    /// The kernel refused.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+/// What to store into the pages of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poke {
+    /// Where in the payload, in bytes.
+    pub offset: u32,
+    /// What.
+    pub content: Content,
+}
+
+/// Bytes to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// These.
+    Bytes(Vec<u8>),
+    /// This byte, so often, or to the end of the payload.
+    Fill(u8, Option<u32>),
 }
 
 /// The way to one queue.

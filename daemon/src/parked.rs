@@ -210,6 +210,19 @@ impl Parked {
         })
     }
 
+    /// The held request with this number.
+    #[must_use]
+    pub fn held(&self, hold_id: u64) -> Option<&Wait> {
+        let mut waits = self.by_tag.iter().flatten();
+        waits.find(|wait| wait.hold_id == Some(hold_id))
+    }
+
+    /// The same, to be marked.
+    pub fn held_mut(&mut self, hold_id: u64) -> Option<&mut Wait> {
+        let mut waits = self.by_tag.iter_mut().flatten();
+        waits.find(|wait| wait.hold_id == Some(hold_id))
+    }
+
     /// Takes one whose rule is not among `rules` any more, unless it is to wait all the same.
     pub fn take_orphan(&mut self, rules: &fault::RuleSet) -> Option<Wait> {
         let gone = |wait: &Wait| !rules.rules().any(|rule| rule.name == *wait.rule);

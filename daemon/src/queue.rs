@@ -4,6 +4,7 @@
 mod decide;
 mod error;
 mod faulted;
+mod hold_data;
 mod line;
 mod mail;
 mod protected;

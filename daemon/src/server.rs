@@ -4,8 +4,10 @@
 mod buffers;
 mod connection;
 mod devices;
+mod engine;
 mod events;
 mod features;
+mod hold_data;
 mod holds;
 mod lifecycle;
 mod peer;
@@ -55,8 +57,12 @@ fn routes() -> (Router<Arc<Devices>>, Document) {
         .routes(routes!(lifecycle::hand_over))
         .routes(routes!(rules::list, rules::add, rules::apply, rules::clear))
         .routes(routes!(rules::show, rules::replace, rules::remove))
+        .routes(routes!(engine::switch))
+        .routes(routes!(engine::explain))
+        .routes(routes!(engine::memory, engine::remember))
         .routes(routes!(holds::list))
         .routes(routes!(holds::release))
+        .routes(routes!(hold_data::peek, hold_data::poke))
         .routes(routes!(holds::heal_device))
         .routes(routes!(holds::heal))
         .routes(routes!(buffers::list, buffers::add))
@@ -160,8 +166,12 @@ mod tests {
             api::paths::HAND_OVER,
             api::paths::RULES,
             api::paths::RULE,
+            api::paths::SWITCH,
+            api::paths::EXPLAIN,
+            api::paths::MEMORY,
             api::paths::HOLDS,
             api::paths::RELEASE,
+            api::paths::HOLD_DATA,
             api::paths::BUFFERS,
             api::paths::BUFFER,
             api::paths::STATS,

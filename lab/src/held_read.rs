@@ -72,10 +72,7 @@ impl<'a> HeldRead<'a> {
     ///
     /// Succeeds only if the read was held until now.
     pub(crate) fn release(&mut self) -> Result<()> {
-        let request = ReleaseRequest {
-            which: Which::HoldId(self.hold_id),
-            fail: None,
-        };
+        let request = ReleaseRequest::of(Which::HoldId(self.hold_id));
         let call = call::release(self.subject.device.id, &request);
         let released = self.subject.client.send(call)?.released;
         if !released.contains(&self.hold_id) {

@@ -186,7 +186,7 @@ impl Daemon {
     }
 
     pub(crate) fn release(&self, device: u32, which: Which) -> Vec<u64> {
-        self.ask(call::release(device, &ReleaseRequest { which, fail: None }))
+        self.ask(call::release(device, &ReleaseRequest::of(which)))
             .released
     }
 

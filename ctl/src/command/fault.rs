@@ -5,10 +5,12 @@ mod apply;
 mod change;
 mod condition;
 mod edit;
+mod explain;
 mod extents;
 mod follow;
 mod list;
 mod show;
+mod switch;
 mod wait;
 
 use anyhow::Result;
@@ -22,6 +24,7 @@ pub(crate) use apply::alone;
 use change::Change;
 pub(crate) use condition::Condition;
 use show::rule_text;
+use switch::Switch;
 pub(crate) use wait::until;
 
 const EXAMPLES: &str = "\
@@ -78,6 +81,25 @@ pub(crate) enum Command {
     /// Remove every rule of a device and release what they hold.
     #[command(after_help = "Examples:\n  bvecctl fault clear\n  bvecctl fault clear --dev 0")]
     Clear(Clearing),
+    /// Enable a rule again.
+    #[command(after_help = "Examples:\n  bvecctl fault enable bad")]
+    Enable(Named),
+    /// Disable a rule: it fires on nothing and keeps its counts.
+    #[command(
+        after_help = "Examples:\n  bvecctl fault disable bad\n  bvecctl fault disable bad --dev 0"
+    )]
+    Disable(Named),
+    /// Arm a rule that was added with `with arm=manual`.
+    #[command(
+        after_help = "Examples:\n  bvecctl fault add once 'fail when count=1 with arm=manual'\n  bvecctl fault arm once"
+    )]
+    Arm(Named),
+    /// Disarm a rule.
+    #[command(after_help = "Examples:\n  bvecctl fault disarm once")]
+    Disarm(Named),
+    /// Say what the rules would do to a request, and why not.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Explain),
     /// Wait until a rule has fired or holds so often; ends with 3 when that does not happen in time.
     #[command(after_help = wait::EXAMPLES)]
     Wait(wait::Wait),
@@ -164,6 +186,11 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
                 change::text("removed every rule from", changed)
             })?;
         }
+        Command::Enable(named) => switch::run(Switch::Enable, &named, context)?,
+        Command::Disable(named) => switch::run(Switch::Disable, &named, context)?,
+        Command::Arm(named) => switch::run(Switch::Arm, &named, context)?,
+        Command::Disarm(named) => switch::run(Switch::Disarm, &named, context)?,
+        Command::Explain(explain) => explain::run(&explain, context)?,
         Command::Wait(wait) => wait::run(&wait, context)?,
         Command::Extents(extents) => extents::run(&extents, context)?,
         Command::Follow(follow) => follow::run(&follow, context)?,

@@ -1,15 +1,18 @@
 //! `bvecctl hold`: requests that are kept uncommitted.
 
+mod peek;
+mod poke;
 mod wait;
 
 use anyhow::Result;
+use api::fault::Status;
 use api::{Hold, HoldList, ReleaseRequest, Released, Which, call};
 use clap::{Args, Subcommand};
 
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::output::{counted, table};
-use crate::units::about_ns;
+use crate::units::{Size, about_ns};
 
 /// What is done about held requests.
 #[derive(Debug, Subcommand)]
@@ -17,7 +20,9 @@ use crate::units::about_ns;
   bvecctl fault add stop 'hold:max=30s where op=read when count=1'
   bvecctl hold wait --rule stop
   bvecctl hold list
+  bvecctl hold peek 7
   bvecctl hold release stop
+  bvecctl hold fail stop MEDIUM
   bvecctl hold release --all")]
 pub(crate) enum Command {
     /// List the held requests, oldest first.
@@ -27,8 +32,21 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   bvecctl hold release 7
   bvecctl hold release stop
+  bvecctl hold release 7 --bytes 512
   bvecctl hold release --all --dev 0")]
     Release(Release),
+    /// Let held requests fail.
+    #[command(after_help = "Examples:
+  bvecctl hold fail 7 MEDIUM
+  bvecctl hold fail stop EIO
+  bvecctl hold fail all TIMEOUT --dev 0")]
+    Fail(Fail),
+    /// Look at the data of a held write.
+    #[command(after_help = peek::EXAMPLES)]
+    Peek(peek::Peek),
+    /// Store into the pages of a held read.
+    #[command(after_help = poke::EXAMPLES)]
+    Poke(poke::Poke),
     /// Wait until requests are held; ends with 3 when that does not happen in time.
     #[command(after_help = "Examples:
   bvecctl hold wait
@@ -53,6 +71,22 @@ pub(crate) struct Release {
     /// Every held request of the device.
     #[arg(long, conflicts_with = "what")]
     all: bool,
+    /// Only so many bytes of each are done, as far as the client is told; a multiple of 512.
+    #[arg(long, value_name = "N")]
+    bytes: Option<Size>,
+    /// The N of /dev/ublkbN; may be left out if there is only one.
+    #[arg(long, value_name = "N")]
+    dev: Option<u32>,
+}
+
+/// Which requests to fail, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Fail {
+    /// The hold_id of one request, the name of a rule for all that it holds, or `all`.
+    #[arg(value_name = "HOLD_ID|NAME|all")]
+    what: String,
+    /// The error: a status of the block layer or its errno.
+    status: Status,
     /// The N of /dev/ublkbN; may be left out if there is only one.
     #[arg(long, value_name = "N")]
     dev: Option<u32>,
@@ -71,13 +105,27 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
         }
         Command::Release(release) => {
             let request = ReleaseRequest {
-                which: release.which(),
-                fail: None,
+                bytes: release.bytes()?,
+                ..ReleaseRequest::of(release.which())
             };
             let device = context.device(release.dev)?;
             let released = context.ask("release", call::release(device, &request))?;
             context.output.answer(&released, released_text)?;
         }
+        Command::Fail(Fail { what, status, dev }) => {
+            let which = match what.as_str() {
+                "all" => Which::All,
+                _ => chosen(&what),
+            };
+            let request = ReleaseRequest::of(which).failing(Some(status));
+            let device = context.device(dev)?;
+            let failed = context.ask("fail", call::release(device, &request))?;
+            context
+                .output
+                .answer(&failed, |failed| let_go_text("failed", failed))?;
+        }
+        Command::Peek(peek) => return peek::run(&peek, context),
+        Command::Poke(poke) => poke::run(&poke, context)?,
         Command::Wait(wait) => wait::run(&wait, context)?,
     }
     Ok(Exit::Done)
@@ -87,22 +135,36 @@ impl Release {
     fn which(&self) -> Which {
         match &self.what {
             None => Which::All,
-            // A rule's name may be a number, too; then its holds go by their numbers, or with --all.
-            Some(what) => what
-                .parse()
-                .map_or_else(|_| Which::Rule(what.clone()), Which::HoldId),
+            Some(what) => chosen(what),
         }
+    }
+
+    fn bytes(&self) -> Result<Option<u32>, Failure> {
+        let bytes = self.bytes.map(|Size(bytes)| u32::try_from(bytes));
+        bytes.transpose().map_err(|_| {
+            Failure::Input("release: found --bytes above any request, expected less".to_owned())
+        })
     }
 }
 
+/// A rule's name may be a number, too; then its holds go by their numbers, or all at once.
+fn chosen(what: &str) -> Which {
+    what.parse()
+        .map_or_else(|_| Which::Rule(what.to_owned()), Which::HoldId)
+}
+
 fn released_text(released: &Released) -> String {
+    let_go_text("released", released)
+}
+
+fn let_go_text(how: &str, released: &Released) -> String {
     let ids: Vec<String> = released.released.iter().map(u64::to_string).collect();
     let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
     if ids.is_empty() {
         return format!("device {} holds nothing", released.device);
     }
     format!(
-        "released {} on device {}: {}",
+        "{how} {} on device {}: {}",
         counted(count, "request"),
         released.device,
         ids.join(" ")
@@ -191,6 +253,7 @@ mod tests {
             Release {
                 what: what.map(str::to_owned),
                 all: what.is_none(),
+                bytes: None,
                 dev: None,
             }
             .which()

@@ -21,6 +21,7 @@ const EXAMPLES: &str = "\
 A scenario is TOML, or JSON with the same keys. Its steps, one key each:
 
   add = { NAME = \"WORDS\" }   apply = \"FILE\"   rm = \"NAME\"   heal = {}
+  arm = \"NAME\"             mark = \"LABEL\"   state = \"NAME\"
   run = \"COMMAND\"           run = { command, exit, says, timeout, background = \"NAME\" }
   join = \"NAME\"             join = { name, exit, says, timeout }
   wait = { rule, fired = N | held = N, timeout }   wait = { time = \"500ms\" }

@@ -1,16 +1,20 @@
 //! Runs a scenario: makes what it needs, takes its steps, and puts everything right again, also when it is
 //! interrupted.
 
+mod commands;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use api::fault::Rule;
-use api::{Client, DeviceConfig, ReleaseRequest, RuleFile, TargetConfig, Which, call};
+use api::{
+    Client, DeviceConfig, ReleaseRequest, RememberRequest, RuleFile, SwitchRequest, TargetConfig,
+    Which, call,
+};
 use serde::de::DeserializeOwned;
 
 use super::cleanup::Made;
-use super::command::{Join, Run, Started};
 use super::report::{Outcome, Report, StepReport, Verdict};
 use super::step::{InWords, Wait};
 use super::{Scenario, Step};
@@ -260,6 +264,30 @@ impl Stage {
                 self.ask("remove the rule", call::remove_rule(device, name))
                     .await?;
             }
+            Step::Arm(name) => {
+                let request = SwitchRequest {
+                    armed: Some(true),
+                    ..SwitchRequest::default()
+                };
+                let call = call::switch_rule(device, name, &request);
+                self.ask("arm the rule", call).await?;
+            }
+            Step::Mark(label) => {
+                let request = RememberRequest {
+                    mark: Some(label.clone()),
+                    ..RememberRequest::default()
+                };
+                let call = call::remember(device, &request);
+                self.ask("set the mark", call).await?;
+            }
+            Step::State(name) => {
+                let request = RememberRequest {
+                    state: Some(name.clone()),
+                    ..RememberRequest::default()
+                };
+                let call = call::remember(device, &request);
+                self.ask("enter the state", call).await?;
+            }
             Step::Wait(wait) => self.wait(wait, device).await?,
             Step::Run(run) => self.run(run, made).await?,
             Step::Join(join) => self.join(join, made).await?,
@@ -286,10 +314,7 @@ impl Stage {
         which: &Which,
         fail: Option<api::fault::Status>,
     ) -> Result<(), Failed> {
-        let request = ReleaseRequest {
-            which: which.clone(),
-            fail,
-        };
+        let request = ReleaseRequest::of(which.clone()).failing(fail);
         self.ask("let go", call::release(device, &request)).await?;
         Ok(())
     }
@@ -314,61 +339,9 @@ impl Stage {
         }
     }
 
-    async fn run(&self, run: &Run, made: &mut Made) -> Result<(), Failed> {
-        let started = Started::new(&run.command, made.scratch.path(), &made.variables)?;
-        let name = run.background.clone().unwrap_or_else(|| run.to_string());
-        // Kept there while it runs, so that it is found if this is interrupted.
-        made.running.push((name, started));
-        if run.background.is_some() {
-            return Ok(());
-        }
-        let ended = end_of_last(made, run.timeout).await;
-        judge(ended?, run.exit, run.says.as_deref())
-    }
-
-    async fn join(&self, join: &Join, made: &mut Made) -> Result<(), Failed> {
-        let place = made.running.iter().position(|(name, _)| *name == join.name);
-        let Some(place) = place else {
-            let why = format!("nothing runs in the background as `{}`", join.name);
-            return Err(Failed::Expectation(why));
-        };
-        let last = made.running.len() - 1;
-        made.running.swap(place, last);
-        let ended = end_of_last(made, join.timeout).await;
-        judge(ended?, join.exit, join.says.as_deref())
-    }
-
     async fn ask<T: DeserializeOwned>(&self, what: &str, call: api::Call<T>) -> Result<T> {
         let answer = self.client.send(call).await;
         answer.map_err(|error| refused(what, error))
-    }
-}
-
-/// Waits for the end of the command that is last in the list, and takes it out.
-async fn end_of_last(made: &mut Made, limit: Span) -> Result<(i32, String), Failed> {
-    let Some((_, started)) = made.running.last_mut() else {
-        return Err(Failed::Expectation("nothing runs".to_owned()));
-    };
-    match tokio::time::timeout(limit.0, started.end()).await {
-        Ok(ended) => {
-            made.running.pop();
-            Ok(ended?)
-        }
-        Err(_) => Err(Failed::Expectation(format!("it took more than {limit}"))),
-    }
-}
-
-fn judge((code, said): (i32, String), exit: i32, says: Option<&str>) -> Result<(), Failed> {
-    if code != exit {
-        let why = format!("it ended with {code}, expected {exit}\n{said}");
-        return Err(Failed::Expectation(why));
-    }
-    match says {
-        Some(text) if !said.contains(text) => {
-            let why = format!("it does not say `{text}`, but\n{said}");
-            Err(Failed::Expectation(why))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use api::Which;
-use api::fault::Status;
+use api::fault::{Label, Status};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -22,6 +22,12 @@ pub(crate) enum Step {
     Apply(PathBuf),
     /// Remove a rule.
     Rm(String),
+    /// Arm a rule.
+    Arm(String),
+    /// Set a mark.
+    Mark(Label),
+    /// Enter a state.
+    State(Label),
     /// Wait for a rule, or for time to pass.
     Wait(Wait),
     /// Run a command.
@@ -122,6 +128,9 @@ impl Step {
             Self::Add(_) => "add",
             Self::Apply(_) => "apply",
             Self::Rm(_) => "rm",
+            Self::Arm(_) => "arm",
+            Self::Mark(_) => "mark",
+            Self::State(_) => "state",
             Self::Wait(_) => "wait",
             Self::Run(_) => "run",
             Self::Join(_) => "join",
@@ -143,6 +152,9 @@ impl fmt::Display for Step {
             }
             Self::Apply(file) => write!(f, "apply {}", file.display()),
             Self::Rm(name) => write!(f, "rm {name}"),
+            Self::Arm(name) => write!(f, "arm {name}"),
+            Self::Mark(label) => write!(f, "mark {label}"),
+            Self::State(name) => write!(f, "state {name}"),
             Self::Wait(wait) => write!(f, "wait for {wait}"),
             Self::Run(run) => write!(f, "run {run}"),
             Self::Join(join) => write!(f, "join {join}"),

@@ -37,6 +37,16 @@ impl QueueLoop {
                     self.target = target;
                     let _ = answer.send(());
                 }
+                Command::Peek { hold_id, answer } => {
+                    let _ = answer.send(self.peek(hold_id));
+                }
+                Command::Poke {
+                    hold_id,
+                    poke,
+                    answer,
+                } => {
+                    let _ = answer.send(self.poke(hold_id, &poke));
+                }
                 Command::Release {
                     which,
                     outcome,

@@ -47,10 +47,7 @@ pub(super) async fn release(Subject(device): Subject, body: Bytes) -> Reply<Rele
         Which::HoldId(id) => mailbox::Which::Hold(*id),
         Which::Rule(name) => mailbox::Which::Rule(name.clone()),
     };
-    let outcome = match request.fail {
-        Some(status) => mailbox::Outcome::Fail(status),
-        None => mailbox::Outcome::GoOn,
-    };
+    let outcome = outcome(&request)?;
     let released = device.release(which, outcome).await.holds;
     if released.is_empty()
         && let Some(what) = named(&request.which)
@@ -62,6 +59,28 @@ pub(super) async fn release(Subject(device): Subject, body: Bytes) -> Reply<Rele
         device: device.id(),
         released,
     }))
+}
+
+fn outcome(request: &ReleaseRequest) -> Result<mailbox::Outcome, Problem> {
+    match (request.fail, request.bytes) {
+        (None, None) => Ok(mailbox::Outcome::GoOn),
+        (Some(status), None) => Ok(mailbox::Outcome::Fail(status)),
+        (None, Some(bytes)) if bytes >= 512 && bytes.is_multiple_of(512) => {
+            Ok(mailbox::Outcome::Short(bytes / 512))
+        }
+        (None, Some(bytes)) => {
+            let detail = format!("found {bytes} bytes");
+            Err(Problem::field(
+                "/bytes",
+                detail,
+                "a multiple of 512, at least 512",
+            ))
+        }
+        (Some(_), Some(_)) => {
+            let detail = "a request that fails has no part that is done";
+            Err(Problem::field("/bytes", detail, "`fail` or `bytes`"))
+        }
+    }
 }
 
 /// Removes every rule of a device and lets everything go.
@@ -119,7 +138,7 @@ fn named(which: &Which) -> Option<String> {
     }
 }
 
-fn nothing_held(device: &Device, what: &str) -> Refusal {
+pub(super) fn nothing_held(device: &Device, what: &str) -> Refusal {
     let held = device.shared.holds.list();
     let known: Vec<String> = held.iter().map(|hold| hold.hold_id.to_string()).collect();
     let detail = format!("device {} holds no {what}", device.id());

@@ -107,8 +107,7 @@ pub(super) async fn show(
     Subject(device): Subject,
     Path((_, name)): Path<(String, String)>,
 ) -> Reply<RuleStatus> {
-    let mut all = statuses(&device).into_iter();
-    let found = all.find(|status| status.rule.name == name);
+    let found = status_of(&device, &name);
     found
         .map(Json)
         .ok_or_else(|| no_rule(&device, &name).into())
@@ -201,6 +200,11 @@ async fn change_rules(
     Ok(answer(device, changed))
 }
 
+pub(super) fn status_of(device: &Device, name: &str) -> Option<RuleStatus> {
+    let mut all = statuses(device).into_iter();
+    all.find(|status| status.rule.name == name)
+}
+
 fn statuses(device: &Device) -> Vec<RuleStatus> {
     let held = device.shared.holds.list();
     let rules = device.shared.rules.load();
@@ -241,7 +245,7 @@ fn other_generation(found: u64, expected: u64) -> Problem {
     .expecting("the generation in force; look at the rules again")
 }
 
-fn no_rule(device: &Device, name: &str) -> Problem {
+pub(super) fn no_rule(device: &Device, name: &str) -> Problem {
     let rules = device.shared.rules.load();
     let known: Vec<&str> = rules.set.rules().map(|rule| rule.name.as_str()).collect();
     let detail = format!("device {} has no rule named `{name}`", device.id());

@@ -180,7 +180,10 @@ fn early_on(data_path: DataPathKind, transport: TransportKind, ends: Inner) {
     let fail = (ends == Inner::Fails).then_some(Status::Medium);
     while has_ended.try_recv().is_ok() {}
     let which = Which::All;
-    daemon.ask(call::release(inner.id, &ReleaseRequest { which, fail }));
+    daemon.ask(call::release(
+        inner.id,
+        &ReleaseRequest::of(which).failing(fail),
+    ));
     let (done, memory, _) = client.join().unwrap();
     let result = has_ended.recv_timeout(LONG).unwrap();
     done.expect("the client was told of the committed success");
@@ -329,7 +332,10 @@ fn never_first() -> Outcome {
             }
             let fail = Some(Status::Medium);
             let which = Which::All;
-            daemon.ask(call::release(inner.id, &ReleaseRequest { which, fail }));
+            daemon.ask(call::release(
+                inner.id,
+                &ReleaseRequest::of(which).failing(fail),
+            ));
             assert_eq!(errno(client.join().unwrap()), libc::ENODATA, "{what}");
             daemon.ask(call::remove_rule(inner.id, "hold"));
         }

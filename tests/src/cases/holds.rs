@@ -104,10 +104,7 @@ fn released_with_error() -> Outcome {
     let reader = read_in_background(&device.path, 0, 4096);
     daemon.held(device.id, 1);
     let fail = Some("MEDIUM".parse().unwrap());
-    let request = ReleaseRequest {
-        which: Which::Rule("h".into()),
-        fail,
-    };
+    let request = ReleaseRequest::of(Which::Rule("h".into())).failing(fail);
     assert_eq!(
         daemon
             .ask(call::release(device.id, &request))

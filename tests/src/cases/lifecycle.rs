@@ -328,10 +328,7 @@ fn delete_with_held() -> Outcome {
     assert_eq!(reader.join().unwrap().unwrap(), [0; 4096]);
     daemon.refused(call::release(
         device.id,
-        &api::ReleaseRequest {
-            which: Which::All,
-            fail: None,
-        },
+        &api::ReleaseRequest::of(Which::All),
     ));
     daemon.stop();
     Outcome::Passed

@@ -19,10 +19,20 @@ pub(super) fn list_text(list: &RuleList) -> String {
             status.counters.matched.to_string(),
             status.counters.fired.to_string(),
             status.held.to_string(),
+            switches(status),
         ]
     });
-    let heads = ["rule", "words", "matched", "fired", "held"];
+    let heads = ["rule", "words", "matched", "fired", "held", ""];
     table(&heads, &["matched", "fired", "held"], rows)
+}
+
+/// Why the rule does nothing at all now; empty if it may.
+fn switches(status: &RuleStatus) -> String {
+    match (status.enabled, status.armed) {
+        (false, _) => "disabled".to_owned(),
+        (true, false) => "not armed".to_owned(),
+        (true, true) => String::new(),
+    }
 }
 
 /// Everything about one rule.
@@ -31,6 +41,13 @@ pub(super) fn rule_text(status: &RuleStatus) -> String {
     fields([
         ("rule", status.rule.name.clone()),
         ("words", status.words.clone()),
+        (
+            "state",
+            match switches(status).as_str() {
+                "" => "armed and enabled".to_owned(),
+                other => other.to_owned(),
+            },
+        ),
         ("since generation", status.since.to_string()),
         ("held now", status.held.to_string()),
         ("matched", counters.matched.to_string()),
@@ -86,6 +103,8 @@ pub(super) mod tests {
             counters,
             since: 2,
             held: 0,
+            armed: true,
+            enabled: true,
         }
     }
 

@@ -173,6 +173,8 @@ pub(super) mod tests {
             },
             since: 2,
             held: 1,
+            armed: true,
+            enabled: true,
         };
         let hold = Hold {
             hold_id: 7,
