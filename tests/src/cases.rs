@@ -7,6 +7,7 @@ pub(crate) mod conformance;
 pub(crate) mod deferral;
 mod direction;
 mod durability;
+mod fault_switches;
 mod fault_verbs;
 mod fault_waits;
 pub(crate) mod faults;
@@ -14,6 +15,7 @@ mod features;
 mod files;
 mod filesystems;
 mod geometry;
+mod hold_data;
 mod holds;
 mod integrity;
 mod kill_storm;
@@ -55,11 +57,13 @@ pub(crate) fn all() -> Vec<Case> {
         staging::CASES,
         faults::CASES,
         features::CASES,
+        fault_switches::CASES,
         fault_verbs::CASES,
         fault_waits::CASES,
         files::CASES,
         top::CASES,
         geometry::CASES,
+        hold_data::CASES,
         holds::CASES,
         lifecycle::CASES,
         life_verbs::CASES,

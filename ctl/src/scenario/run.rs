@@ -238,22 +238,7 @@ impl Stage {
     ) -> Result<(), Failed> {
         let device = made.device.map_or(0, |(id, _)| id);
         match step {
-            Step::Add(InWords(rules)) => {
-                for (name, words) in rules {
-                    let rule = Rule::parse(name, words).map_err(|error| Failure::Words {
-                        name: name.clone(),
-                        error,
-                    });
-                    let rule = RuleFile {
-                        seed: scenario.seed,
-                        ..RuleFile::new(vec![rule.map_err(Error::from)?])
-                    };
-                    for rule in rule.into_rules() {
-                        self.ask("add the rule", call::add_rule(device, &rule))
-                            .await?;
-                    }
-                }
-            }
+            Step::Add(rules) => self.add(rules, scenario.seed, device).await?,
             Step::Apply(file) => {
                 let source = Source::read(&self.directory.join(file)).map_err(Error::from)?;
                 let rules: RuleFile = source.parse().map_err(Error::from)?;
@@ -303,6 +288,24 @@ impl Stage {
                 if let Some(wrong) = expect.judge(&self.client, device, since).await? {
                     return Err(Failed::Expectation(wrong));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    async fn add(&self, InWords(rules): &InWords, seed: Option<u64>, device: u32) -> Result<()> {
+        for (name, words) in rules {
+            let rule = Rule::parse(name, words).map_err(|error| Failure::Words {
+                name: name.clone(),
+                error,
+            })?;
+            let file = RuleFile {
+                seed,
+                ..RuleFile::new(vec![rule])
+            };
+            for rule in file.into_rules() {
+                self.ask("add the rule", call::add_rule(device, &rule))
+                    .await?;
             }
         }
         Ok(())
