@@ -1,6 +1,7 @@
 //! Every test, in the order in which they run.
 
 mod answers;
+mod api_fuzz;
 mod backing;
 mod bad_input;
 pub(crate) mod conformance;
@@ -28,6 +29,7 @@ mod queues;
 mod recovery;
 mod registration;
 mod resize;
+mod rule_storm;
 mod safety;
 mod scenarios;
 mod schemas;
@@ -73,6 +75,8 @@ pub(crate) fn all() -> Vec<Case> {
         kill_storm::CASES,
         backing::CASES,
         bad_input::CASES,
+        api_fuzz::CASES,
+        rule_storm::CASES,
         socket::CASES,
         surroundings::CASES,
         trace::CASES,
