@@ -1,10 +1,13 @@
-//! File systems on a device whose faults they meet: what they report. docs/fsync.md shows the table that
-//! these tests hold the kernels against.
+//! File systems and volume managers on a device whose faults they meet: what they report, and what they
+//! repair. docs/fsync.md shows the table that the tests of fsync hold the kernels against.
 
 mod fsync;
+mod repair;
 
 use crate::outcome::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    fsync::cases().collect()
+    fsync::cases()
+        .chain(repair::CASES.iter().copied())
+        .collect()
 }
