@@ -30,6 +30,10 @@ use faulted::Faulted;
 use line::Line;
 use special::Special;
 
+/// Whether the fault engine is in the path of a request. It is, but for a build that others are counted
+/// against (`cargo xtask cost --faults`).
+pub(crate) const HAS_FAULTS: bool = !cfg!(feature = "without-faults");
+
 type RuleCache = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
 
 /// The loop of one queue.
@@ -125,8 +129,10 @@ impl QueueLoop {
                     Completion::Refused { tag, result } => return Err(self.refused(tag, result)),
                 }
             }
-            self.wake_due()?;
-            self.next_in_line()?;
+            if HAS_FAULTS {
+                self.wake_due()?;
+                self.next_in_line()?;
+            }
             // What the driver dispatched before it was told to send no more has come by now.
             if last_look && self.is_idle() && self.queue.is_settled() {
                 break;
@@ -149,15 +155,13 @@ impl QueueLoop {
         if let Some(watch) = &mut self.watch {
             watch.arrived(&self.queue, &request);
         }
+        if !HAS_FAULTS {
+            return self.begin(request);
+        }
         if !self.special.is_empty() {
             return self.admit_specially(request);
         }
-        let published = self.rules.load();
-        if published.set.is_empty() {
-            return self.begin(request);
-        }
-        let published = Arc::clone(published);
-        self.decide(request, &published)
+        self.decide(request)
     }
 
     /// Hands a request to the target.
@@ -186,10 +190,11 @@ impl QueueLoop {
         let Some(request) = slot.request.take() else {
             return Ok(());
         };
-        if slot
-            .faulted
-            .as_ref()
-            .is_some_and(|faulted| !faulted.is_serving())
+        if HAS_FAULTS
+            && slot
+                .faulted
+                .as_ref()
+                .is_some_and(|faulted| !faulted.is_serving())
         {
             return self.carry_on(request, Came::Moved(result));
         }
@@ -240,10 +245,10 @@ impl QueueLoop {
     /// The target has finished a request.
     #[inline]
     fn finish(&mut self, request: Request, answer: Answer) -> Result<(), QueueError> {
-        if self.slots[usize::from(request.tag())].faulted.is_some() {
+        if HAS_FAULTS && self.slots[usize::from(request.tag())].faulted.is_some() {
             return self.served(request, answer);
         }
-        if !self.special.is_empty() {
+        if HAS_FAULTS && !self.special.is_empty() {
             return self.complete_specially(request, answer);
         }
         self.complete(request, answer)
@@ -283,7 +288,7 @@ impl QueueLoop {
         if request.op() == Op::Flush && result >= 0 {
             self.device.history.flush_completed();
         }
-        if let Some(mark) = self.slots[usize::from(request.tag())].mark.take() {
+        if HAS_FAULTS && let Some(mark) = self.slots[usize::from(request.tag())].mark.take() {
             self.fault_ended(&request, &mark, result);
         }
         self.io(|queue| queue.commit(request, answer))

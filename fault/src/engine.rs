@@ -8,8 +8,10 @@ mod places;
 use crate::device::DeviceHistory;
 use crate::facts::DeviceFacts;
 use crate::index::WORDS;
+use crate::op::Op;
 use crate::request::Request;
 use crate::ruleset::{Compiled, RuleSet};
+use crate::sector::Sector;
 use crate::verdict::Verdict;
 
 pub(crate) use act::Sets;
@@ -70,6 +72,17 @@ impl RuleSet {
         self.signal(&verdict);
         verdict.due_ns = now_ns.saturating_add(verdict.submit_delay_ns);
         verdict
+    }
+
+    /// Whether some rule may select a request of this operation and place. If not, [`RuleSet::decide`] passes
+    /// it and counts nothing, so that it need not be asked; most requests of a device with a few bad sectors
+    /// are such.
+    #[inline]
+    #[must_use]
+    pub fn may_select(&self, op: Op, sector: Sector, sectors: u32) -> bool {
+        let start = sector.0;
+        self.index
+            .asks(op, start, start.saturating_add(u64::from(sectors)))
     }
 
     /// Whether a rule might select this request by its data, so that the data is needed for a decision.

@@ -1,6 +1,6 @@
 //! Finds the rules whose sectors a request touches, without asking each.
 
-use crate::op::OpSet;
+use crate::op::{Op, OpSet};
 use crate::range::SectorRange;
 use crate::request::Request;
 use crate::ruleset::Compiled;
@@ -19,7 +19,43 @@ pub(crate) struct Index {
     ops: Option<OpSet>,
     /// Rules that are asked about every request, having no `lba`.
     always: Box<[u64]>,
+    /// Whether there is one.
+    any_always: bool,
     nodes: Box<[Node]>,
+    touched: Touched,
+}
+
+/// The sectors that some rule names: ranges in order that neither overlap nor touch.
+#[derive(Debug, Default)]
+struct Touched {
+    starts: Box<[u64]>,
+    ends: Box<[u64]>,
+}
+
+impl Touched {
+    /// Of nodes that are sorted by their start.
+    fn new(nodes: &[Node]) -> Self {
+        let (mut starts, mut ends) = (Vec::new(), Vec::new());
+        for node in nodes {
+            match ends.last_mut() {
+                Some(end) if *end >= node.start => *end = node.end.max(*end),
+                _ => {
+                    starts.push(node.start);
+                    ends.push(node.end);
+                }
+            }
+        }
+        Self {
+            starts: starts.into(),
+            ends: ends.into(),
+        }
+    }
+
+    /// Whether one of `start..end` is among them: a single search, of which nothing is remembered.
+    fn has_any(&self, start: u64, end: u64) -> bool {
+        let first = self.ends.partition_point(|other| *other <= start);
+        self.starts.get(first).is_some_and(|other| *other < end)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,14 +93,23 @@ impl Index {
         measure(&mut nodes);
         Self {
             ops,
+            any_always: always.iter().any(|word| *word != 0),
             always: always.into(),
+            touched: Touched::new(&nodes),
             nodes: nodes.into(),
         }
     }
 
+    /// Whether any rule is to be asked about requests of this kind for `start..end`.
+    #[inline]
+    pub(crate) fn asks(&self, op: Op, start: u64, end: u64) -> bool {
+        self.ops.is_some_and(|ops| ops.contains(op))
+            && (self.any_always || (start < end && self.touched.has_any(start, end)))
+    }
+
     /// Marks the rules that are to be asked; says how many words are in use.
     pub(crate) fn choose(&self, request: &Request, chosen: &mut Chosen) -> usize {
-        if !self.ops.is_some_and(|ops| ops.contains(request.op)) {
+        if !self.asks(request.op, request.sector.0, request.end().0) {
             return 0;
         }
         for (word, always) in chosen.iter_mut().zip(&self.always) {
@@ -150,6 +195,7 @@ mod tests {
             let expected: Vec<usize> = (0..ranges.len())
                 .filter(|n| ranges[*n].0 < end && ranges[*n].0 + ranges[*n].1 > start)
                 .collect();
+            prop_assert_eq!(set.may_select(Op::Read, Sector(start), sectors), !expected.is_empty());
             prop_assert_eq!(found, expected);
         }
     }
@@ -160,5 +206,21 @@ mod tests {
         let mut chosen = [0; WORDS];
         let write = Request::new(Op::Write, Sector(0), 8);
         assert_eq!(set.index.choose(&write, &mut chosen), 0);
+        assert!(!set.may_select(Op::Write, Sector(0), 8));
+    }
+
+    #[test]
+    fn a_rule_without_sectors_may_select_what_has_none() {
+        let facts = DeviceFacts::of_size(1 << 30);
+        let rules = ["ignore_flush", "fail where op=read,lba=0+8"]
+            .into_iter()
+            .enumerate()
+            .map(|(n, words)| Rule::parse(&format!("r{n}"), words).unwrap())
+            .collect();
+        let set = RuleSet::compile(1, 0, rules, None, &facts).unwrap();
+        assert!(set.may_select(Op::Flush, Sector(0), 0));
+        let only = self::set(&["0+8".to_owned()]);
+        assert!(!only.may_select(Op::Read, Sector(0), 0));
+        assert!(!RuleSet::empty().may_select(Op::Read, Sector(0), 8));
     }
 }

@@ -45,11 +45,10 @@ impl QueueLoop {
         if changes && self.special.contains(Special::READ_ONLY) {
             return self.commit(request, Answer::failed(READ_ONLY.errno()));
         }
-        let published = self.rules.load().clone();
-        if self.special.contains(Special::PASSING) || published.set.is_empty() {
+        if self.special.contains(Special::PASSING) {
             return self.begin(request);
         }
-        self.decide(request, &published)
+        self.decide(request)
     }
 
     /// The device has gone: what is parked fails, and so does what comes. What is with the backing fails when it
