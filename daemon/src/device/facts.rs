@@ -5,9 +5,13 @@ use fault::{ActionSet, DeviceFacts};
 
 use super::Device;
 use super::plan::Plan;
+use crate::queue::HAS_FAULTS;
 
 /// What the queues' loop carries out, and tells the engine of a request.
-const SUPPORTED: ActionSet = ActionSet::all();
+const SUPPORTED: ActionSet = match HAS_FAULTS {
+    true => ActionSet::all(),
+    false => ActionSet::empty(),
+};
 
 /// The facts of a device that is planned.
 pub(super) fn planned(config: &DeviceConfig, plan: &Plan, size_bytes: u64) -> DeviceFacts {
