@@ -2,21 +2,25 @@
 //! call to its completion. A count, not a time: it repeats to three digits on any machine
 //! (docs/benchmarks.md). By the clock, if asked.
 
+mod base;
+mod faults;
 mod guest;
 mod jobs;
+mod programs;
 mod rows;
 
 use std::fs;
 use std::io::{Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use vm::Spec;
 
 use crate::process::say;
 use crate::setup;
+use guest::What;
 use jobs::Job;
 pub(crate) use jobs::Measure;
 pub(crate) use rows::{Report, Row};
@@ -45,6 +49,13 @@ pub(crate) struct Arguments {
     /// Measure only these targets: null, loop, or by the clock also brd; may be given often.
     #[arg(long, value_name = "NAME")]
     target: Vec<String>,
+    /// Measure only the data paths and transports, such as auto-zero-copy/batch, that contain one of these; may
+    /// be given often.
+    #[arg(long, value_name = "TEXT")]
+    way: Vec<String>,
+    /// Also requests of 256 KiB, FUA, flush and discard.
+    #[arg(long)]
+    operations: bool,
     /// Put all programs in one group of the scheduler, instead of each session in its own.
     #[arg(long)]
     without_autogroup: bool,
@@ -55,33 +66,81 @@ impl Arguments {
     fn jobs(&self) -> Vec<&'static Job> {
         let wanted =
             |job: &&Job| self.job.is_empty() || self.job.iter().any(|text| job.name.contains(text));
-        jobs::of(self.measure).filter(wanted).collect()
+        jobs::of(self.measure, self.operations)
+            .filter(wanted)
+            .collect()
     }
 }
 
-/// Counts for bvecd alone, and leaves `target/cost/result.json`.
+/// What `cargo xtask cost` does.
+#[derive(Debug, Args)]
+pub(crate) struct Command {
+    #[command(flatten)]
+    arguments: Arguments,
+    /// Count what rules cost requests that none of them selects, and what the stability watch costs, and hold
+    /// it against the bounds.
+    #[arg(long, conflicts_with_all = ["base", "operations", "target", "measure"])]
+    faults: bool,
+    /// Build this revision as well, count both in turn, and fail if a row has become dearer.
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
+    /// By how many percent a row may become dearer.
+    #[arg(long, value_name = "PERCENT", default_value_t = 3.0, requires = "base")]
+    regression: f64,
+}
+
+/// Counts, and leaves `target/cost/result.json`.
 ///
 /// # Errors
 /// If something needed is missing or does not compile, or the virtual machine or a run in it fails.
-/// No number is an error.
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+/// A number alone is no error; one above its bound is exit code 1.
+pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     setup::ensure()?;
-    let report = measure(arguments, None, "cost")?;
+    let arguments = &command.arguments;
+    let measure = |what, programs| measure(arguments, what, programs, "cost");
+    if command.faults {
+        let report = measure(What::Faults, programs::faults()?)?;
+        let (text, holds) = faults::table(&report.results);
+        print(&text);
+        return Ok(ExitCode::from(u8::from(!holds)));
+    }
+    if let Some(base) = &command.base {
+        let report = measure(What::Revisions, base::build(base)?)?;
+        let comparison = base::compare(&report.results, command.regression);
+        print(&comparison.text);
+        ensure!(
+            comparison.compared > 0,
+            "{base} has nothing that could be compared"
+        );
+        say(format_args!(
+            "{} of {} rows are more than {} % dearer than {base}",
+            comparison.regressions, comparison.compared, command.regression
+        ));
+        return Ok(ExitCode::from(u8::from(comparison.regressions > 0)));
+    }
+    let report = measure(What::Alone, programs::bvecd()?)?;
     print(&table(&report.results));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Counts, and leaves `result.json` in a directory of cargo's.
+/// Counts for bvecd between its peers, and leaves `target/bench-peers/result.json`.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn measure(
+pub(crate) fn measure_peers(arguments: &Arguments, rublk: &Path) -> Result<Report> {
+    let mut programs = programs::bvecd()?;
+    programs.extend([programs::floor()?, rublk.to_path_buf()]);
+    measure(arguments, What::Peers, programs, "bench-peers")
+}
+
+fn measure(
     arguments: &Arguments,
-    rublk: Option<&Path>,
+    what: What,
+    programs: Vec<PathBuf>,
     directory: &str,
 ) -> Result<Report> {
-    let report = guest::count(arguments, rublk)?;
-    let directory = guest::target().join(directory);
+    let report = guest::count(arguments, what, programs)?;
+    let directory = programs::target().join(directory);
     let file = directory.join("result.json");
     let json = serde_json::to_string_pretty(&report)?;
     fs::create_dir_all(&directory)
@@ -117,8 +176,8 @@ mod tests {
     #[test]
     fn every_row_is_in_the_table() {
         let text = table(&[
-            Row::sample("bvecd/null/copy/per-io", &[22_900.0]),
-            Row::sample("bvecd/null/auto-zero-copy/batch", &[22_900.0]),
+            Row::sample("bvecd/-/null/copy/per-io", &[22_900.0]),
+            Row::sample("bvecd/-/null/auto-zero-copy/batch", &[22_900.0]),
         ]);
         assert_eq!(text.lines().count(), 3);
         assert!(text.contains("auto-zero-copy batch") && text.contains("22900"));

@@ -6,12 +6,15 @@
 mod ci;
 mod cost;
 mod demo;
+mod interrupt;
 mod peers;
 mod process;
+mod ratio;
 mod setup;
 mod test;
 mod tidy;
 
+use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -37,7 +40,7 @@ enum Verb {
     /// Show everything once, in a virtual machine, and leave a report in target/demo.
     Demo(demo::Arguments),
     /// Count what a request to bvecd costs, in guest instructions.
-    Cost(cost::Arguments),
+    Cost(cost::Command),
     /// Count what a request costs on bvecd, on rublk and on the kernel's own drivers.
     BenchPeers(cost::Arguments),
     /// Format check, clippy, tidy and tests, as the continuous integration runs them.
@@ -45,6 +48,18 @@ enum Verb {
     /// Check the invariants of the architecture.
     Tidy,
 }
+
+/// What was asked for makes no sense; the text says why.
+#[derive(Debug)]
+struct BadUsage(String);
+
+impl fmt::Display for BadUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadUsage {}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -74,6 +89,10 @@ fn main() -> ExitCode {
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<setup::Missing>() {
         4
+    } else if error.is::<BadUsage>() {
+        2
+    } else if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
+        interrupted.exit_code()
     } else if let Some(error) = error.downcast_ref::<vm::Error>() {
         error.exit_code()
     } else {

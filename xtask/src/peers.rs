@@ -5,8 +5,6 @@
 //! rublk is built and run for the comparison, in a directory outside the work tree; nothing of it
 //! is linked or shipped.
 
-mod ratio;
-
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,8 +13,8 @@ use anyhow::{Context, Result};
 
 use crate::cost::{self, Arguments, Measure, Row};
 use crate::process::{self, cargo, say};
+use crate::ratio::{Ratio, Verdict};
 use crate::setup::{self, Missing};
-use ratio::{Ratio, Verdict};
 
 /// The version that results are compared with; another one is another comparison.
 const RUBLK_VERSION: &str = "0.2.15";
@@ -29,7 +27,7 @@ const RUBLK_VERSION: &str = "0.2.15";
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure()?;
     let rublk = rublk()?;
-    let report = cost::measure(arguments, Some(&rublk), "bench-peers")?;
+    let report = cost::measure_peers(arguments, &rublk)?;
     cost::print(&table(&report.results, arguments.measure));
     Ok(ExitCode::SUCCESS)
 }
@@ -161,12 +159,12 @@ mod tests {
     fn the_table_compares_what_is_alike() {
         let text = table(
             &[
-                Row::sample("bvecd/null/copy/per-io", &[900.0]),
-                Row::sample("bvecd/null/auto-zero-copy/batch", &[500.0]),
-                Row::sample("rublk/null/auto-zero-copy/per-io", &[400.0]),
-                Row::sample("rublk/null/copy/per-io", &[1000.0]),
-                Row::sample("floor/null/copy/per-io", &[800.0]),
-                Row::sample("loop/loop/-/-", &[300.0]),
+                Row::sample("bvecd/-/null/copy/per-io", &[900.0]),
+                Row::sample("bvecd/-/null/auto-zero-copy/batch", &[500.0]),
+                Row::sample("rublk/-/null/auto-zero-copy/per-io", &[400.0]),
+                Row::sample("rublk/-/null/copy/per-io", &[1000.0]),
+                Row::sample("floor/-/null/copy/per-io", &[800.0]),
+                Row::sample("loop/-/loop/-/-", &[300.0]),
             ],
             COUNTED,
         );
@@ -194,8 +192,8 @@ mod tests {
     fn by_the_clock_only_what_is_sure_is_said() {
         let rows = |ours: &[f64]| {
             [
-                Row::sample("bvecd/null/copy/per-io", ours),
-                Row::sample("rublk/null/copy/per-io", &[100.0, 100.0]),
+                Row::sample("bvecd/-/null/copy/per-io", ours),
+                Row::sample("rublk/-/null/copy/per-io", &[100.0, 100.0]),
             ]
         };
         for (ours, verdict) in [
@@ -216,10 +214,10 @@ mod tests {
     #[test]
     fn by_the_clock_zero_copy_is_held_against_copy() {
         let rows = [
-            Row::sample("bvecd/brd/copy/per-io", &[100.0, 110.0]),
-            Row::sample("bvecd/brd/auto-zero-copy/per-io", &[150.0, 165.0]),
-            Row::sample("bvecd/brd/auto-zero-copy/batch", &[1.0, 1.0]),
-            Row::sample("bvecd/null/auto-zero-copy/per-io", &[1.0, 1.0]),
+            Row::sample("bvecd/-/brd/copy/per-io", &[100.0, 110.0]),
+            Row::sample("bvecd/-/brd/auto-zero-copy/per-io", &[150.0, 165.0]),
+            Row::sample("bvecd/-/brd/auto-zero-copy/batch", &[1.0, 1.0]),
+            Row::sample("bvecd/-/null/auto-zero-copy/per-io", &[1.0, 1.0]),
         ];
         let text = zero_copy_against_copy(&rows);
         assert_eq!(text.lines().count(), 2, "{text}");
@@ -230,7 +228,10 @@ mod tests {
 
     #[test]
     fn a_row_without_its_peer_has_no_ratio() {
-        let text = table(&[Row::sample("bvecd/null/copy/per-io", &[900.0])], COUNTED);
+        let text = table(
+            &[Row::sample("bvecd/-/null/copy/per-io", &[900.0])],
+            COUNTED,
+        );
         assert!(
             text.lines()
                 .nth(1)

@@ -66,3 +66,31 @@ pub(crate) fn words(command: &Command) -> String {
         format!("{text} {}", word.to_string_lossy())
     })
 }
+
+/// What the report names: the commit, and whether the work tree differs from it.
+pub(crate) fn revision() -> String {
+    let mut git = Command::new("git");
+    git.args([
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]);
+    let described = output(git.current_dir(root()));
+    // Sources that came without their history are no reason not to show anything.
+    described.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_revision_names_the_commit() {
+        let revision = revision();
+        let commit = revision.trim_end_matches("-dirty");
+        assert!(commit == "unknown" || commit.len() >= 12, "{revision}");
+        assert!(!revision.contains(char::is_whitespace), "{revision}");
+    }
+}

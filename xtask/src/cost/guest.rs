@@ -1,6 +1,5 @@
 //! The virtual machine that counts: one CPU under `-icount`, and a script that runs everything.
 
-use std::env;
 use std::io::{self, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,21 +8,28 @@ use anyhow::{Context, Result, ensure};
 use vm::{CopyIn, CopyOut, Machine, Vm};
 
 use super::Arguments;
-use super::jobs::Measure;
+use super::faults;
+use super::jobs::{self, Measure};
 use super::rows::Report;
-use crate::process::{self, cargo, root};
+use crate::process::root;
 
-/// What the guest runs.
-const SCRIPT: &str = include_str!("guest.sh");
-/// The server that answers at once (ublk/examples).
-const FLOOR: &str = "commit_at_once";
+/// What the guest runs: every server in rounds.
+const ROUNDS: &str = concat!(
+    include_str!("guest/common.sh"),
+    include_str!("guest/rounds.sh")
+);
+/// What rules cost.
+const FAULTS: &str = concat!(
+    include_str!("guest/common.sh"),
+    include_str!("guest/faults.sh")
+);
 /// Where the guest leaves its results.
 const RESULTS: &str = "/root/results";
 /// Two backing files of 64 MiB lie in the guest's memory beside the programs.
 const MEMORY_MIB: u64 = 1536;
 /// Three rounds take about ten minutes on a machine that does something else as well. This is for
 /// guests that hang, and never a verdict about speed.
-const LIMIT: Duration = Duration::from_secs(60 * 60);
+const LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// Every data path and transport of bvecd's own count.
 const ALL_WAYS: &str = "copy/per-io user-copy/per-io zero-copy/per-io auto-zero-copy/per-io \
@@ -33,17 +39,31 @@ const PEERS_WAYS: &str = "copy/per-io auto-zero-copy/per-io copy/batch auto-zero
 /// By the clock only what a peer has: every run takes its time.
 const CLOCK_WAYS: &str = "copy/per-io auto-zero-copy/per-io";
 
-/// Measures, in one boot: bvecd alone, or between its peers if there is a rublk.
+/// What is measured in one boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// bvecd alone.
+    Alone,
+    /// bvecd between its peers.
+    Peers,
+    /// bvecd and the same of another revision.
+    Revisions,
+    /// What rules and the stability watch cost.
+    Faults,
+}
+
+/// Measures, with programs that are built already.
 ///
 /// # Errors
-/// If something does not compile, the virtual machine fails, or a run in it does.
-pub(super) fn count(arguments: &Arguments, rublk: Option<&Path>) -> Result<Report> {
-    ensure!(!arguments.jobs().is_empty(), "no job has such a name");
-    let mut programs = build(rublk.is_some())?;
+/// If the virtual machine fails, or a run in it does.
+pub(super) fn count(
+    arguments: &Arguments,
+    what: What,
+    mut programs: Vec<PathBuf>,
+) -> Result<Report> {
     programs.push("fio".into());
-    programs.extend(rublk.map(Path::to_path_buf));
     let results = tempfile::tempdir().context("failed to make a temporary directory")?;
-    let vm = guest(arguments, programs, rublk.is_some(), results.path());
+    let vm = guest(arguments, what, programs, results.path())?;
     let outcome = vm.run_into(stdout(), io::stderr())?;
     ensure!(
         outcome.exit_code == 0,
@@ -54,59 +74,30 @@ pub(super) fn count(arguments: &Arguments, rublk: Option<&Path>) -> Result<Repor
     Report::read(&results.path().join(name), outcome.kernel, arguments)
 }
 
-/// Builds the programs as they are shipped. The guest's init is looked for beside this program, so
-/// it is built as this program is.
-fn build(peers: bool) -> Result<Vec<PathBuf>> {
-    process::run(&mut cargo(&["build", "--package", "vm", "--bins"]))?;
-    let release = ["build", "--release", "--bins"];
-    process::run(cargo(&release).args(["--package", "daemon", "--package", "ctl"]))?;
-    let built = target().join("release");
-    let mut programs = ["bvecd", "bvecctl"].map(|name| built.join(name)).to_vec();
-    if peers {
-        let example = [
-            "build",
-            "--release",
-            "--package",
-            "ublk",
-            "--example",
-            FLOOR,
-        ];
-        process::run(&mut cargo(&example))?;
-        programs.push(built.join("examples").join(FLOOR));
-    }
-    Ok(programs)
+/// The words that are asked for.
+fn chosen(all: &str, wanted: impl Fn(&str) -> bool) -> String {
+    let words: Vec<_> = all.split_whitespace().filter(|word| wanted(word)).collect();
+    words.join(" ")
 }
 
-/// Cargo's directory, which is not among the variables that it sets for us.
-pub(super) fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &Path) -> Vm {
-    let flag = |on: bool| u8::from(on).to_string();
+fn guest(arguments: &Arguments, what: What, programs: Vec<PathBuf>, results: &Path) -> Result<Vm> {
     let counts = arguments.measure == Measure::InstructionsPerIo;
-    let jobs: Vec<_> = arguments.jobs().iter().map(|job| job.name).collect();
-    let modules: &[&str] = if peers {
-        &["ublk_drv", "loop", "null_blk", "brd"]
-    } else {
-        &["ublk_drv"]
+    let modules: &[&str] = match what {
+        What::Peers => &["ublk_drv", "loop", "null_blk", "brd"],
+        _ => &["ublk_drv"],
     };
-    // By the clock bytes count as well, and tmpfs is special: io_uring needs a worker for it.
-    let targets = if counts || !peers {
-        &["null", "loop"][..]
-    } else {
-        &["null", "loop", "brd"]
+    let script = match what {
+        What::Faults => FAULTS,
+        _ => ROUNDS,
     };
-    let wanted = |target: &&str| {
-        arguments.target.is_empty() || arguments.target.iter().any(|name| name == target)
-    };
-    let targets: Vec<_> = targets.iter().copied().filter(wanted).collect();
-    let ways = match (peers, counts) {
-        (false, _) => ALL_WAYS,
-        (true, true) => PEERS_WAYS,
-        (true, false) => CLOCK_WAYS,
-    };
-    Vm {
+    let env = variables(arguments, what, counts);
+    for (name, value) in &env {
+        ensure!(
+            !value.is_empty(),
+            "nothing is left to be measured of {name}; see --job, --target and --way"
+        );
+    }
+    Ok(Vm {
         kernel: arguments.kernel.clone(),
         machine: Machine {
             // By the clock, client and server must run at the same time, as they do on a machine.
@@ -116,47 +107,88 @@ fn guest(arguments: &Arguments, programs: Vec<PathBuf>, peers: bool, results: &P
             count_instructions: counts,
             ..Machine::default()
         },
-        env: [
-            ("ROUNDS", arguments.rounds.to_string()),
-            // What ends a run: a number of requests, or a time.
-            (
-                "END",
-                if counts {
-                    ios(arguments.ios)
-                } else {
-                    seconds(arguments.seconds)
-                },
-            ),
-            ("TARGETS", targets.join(" ")),
-            ("WAYS", ways.to_owned()),
-            ("FLOOR", flag(peers && counts)),
-            ("JOBS", jobs.join(" ")),
-            ("PEERS", flag(peers)),
-            ("AUTOGROUP", flag(!arguments.without_autogroup)),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec(),
+        env,
         programs,
         modules: modules.iter().map(|&name| name.to_owned()).collect(),
-        copy_in: vec![CopyIn {
-            host: root().join("fio-jobs"),
-            guest: "/root/fio-jobs".into(),
-        }],
+        copy_in: [
+            ("fio-jobs", "/root/fio-jobs"),
+            (jobs::DIRECTORY, "/root/cost-jobs"),
+        ]
+        .map(|(host, guest)| CopyIn {
+            host: root().join(host),
+            guest: guest.into(),
+        })
+        .into(),
         copy_out: vec![CopyOut {
             guest: RESULTS.into(),
             dir: results.to_path_buf(),
         }],
         timeout: Some(LIMIT),
-        ..Vm::new(["sh", "-c", SCRIPT])
+        ..Vm::new(["sh", "-c", script])
+    })
+}
+
+/// What the script is told.
+fn variables(arguments: &Arguments, what: What, counts: bool) -> Vec<(String, String)> {
+    let flag = |on: bool| u8::from(on).to_string();
+    let peers = what == What::Peers;
+    // By the clock bytes count as well, and tmpfs is special: io_uring needs a worker for it.
+    let targets = if counts || !peers {
+        "null loop"
+    } else {
+        "null loop brd"
+    };
+    let ways = match (what, counts) {
+        (What::Faults, _) => faults::WAYS,
+        (What::Peers, true) => PEERS_WAYS,
+        (What::Peers, false) => CLOCK_WAYS,
+        (What::Alone | What::Revisions, _) => ALL_WAYS,
+    };
+    let names: Vec<_> = arguments.jobs().iter().map(|job| job.name).collect();
+    let target =
+        |name: &str| arguments.target.is_empty() || arguments.target.iter().any(|it| it == name);
+    let way = |name: &str| {
+        arguments.way.is_empty()
+            || arguments
+                .way
+                .iter()
+                .any(|text| name.contains(text.as_str()))
+    };
+    let end = match counts {
+        true => format!("--number_ios={}", arguments.ios),
+        false => format!("--time_based --runtime={}", arguments.seconds),
+    };
+    let mut env = vec![
+        ("ROUNDS", arguments.rounds.to_string()),
+        // What ends a run: a number of requests, or a time.
+        ("END", end),
+        ("WAYS", chosen(ways, way)),
+        ("JOBS", names.join(" ")),
+        ("AUTOGROUP", flag(!arguments.without_autogroup)),
+    ];
+    if what == What::Faults {
+        env.extend([
+            ("VARIANTS", faults::VARIANTS.to_owned()),
+            ("WATCH_WAYS", chosen(faults::WATCH_WAYS, way)),
+            ("WATCH_JOBS", faults::WATCH_JOBS.to_owned()),
+        ]);
+    } else {
+        env.extend([
+            ("TARGETS", chosen(targets, target)),
+            ("FLOOR", flag(peers && counts)),
+            ("PEERS", flag(peers)),
+            (
+                "REVISIONS",
+                match what {
+                    What::Revisions => "- base".to_owned(),
+                    _ => "-".to_owned(),
+                },
+            ),
+        ]);
     }
-}
-
-fn ios(number: u64) -> String {
-    format!("--number_ios={number}")
-}
-
-fn seconds(number: u32) -> String {
-    format!("--time_based --runtime={number}")
+    env.into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 #[cfg(test)]
@@ -171,7 +203,8 @@ mod tests {
             without_autogroup: true,
             ..Arguments::default()
         };
-        let vm = guest(&arguments, vec!["fio".into()], true, Path::new("/tmp"));
+        let programs = || vec!["fio".into()];
+        let vm = guest(&arguments, What::Peers, programs(), Path::new("/tmp")).unwrap();
         assert!(vm.machine.count_instructions && vm.machine.cpus == 1);
         for (name, value) in [
             ("ROUNDS", "5"),
@@ -189,7 +222,7 @@ mod tests {
             job: vec!["256k".into()],
             ..arguments
         };
-        let vm = guest(&clock, vec!["fio".into()], true, Path::new("/tmp"));
+        let vm = guest(&clock, What::Peers, programs(), Path::new("/tmp")).unwrap();
         assert!(!vm.machine.count_instructions && vm.machine.cpus == 2 && vm.machine.parallel);
         for (name, value) in [
             ("END", "--time_based --runtime=2"),
@@ -200,5 +233,25 @@ mod tests {
             let pair = (name.to_owned(), value.to_owned());
             assert!(vm.env.contains(&pair), "{name}");
         }
+    }
+
+    #[test]
+    fn what_leaves_nothing_to_be_measured_is_refused() {
+        let arguments = Arguments {
+            way: vec!["pigeon".into()],
+            ..Arguments::default()
+        };
+        let error = guest(&arguments, What::Alone, Vec::new(), Path::new("/tmp")).unwrap_err();
+        assert!(error.to_string().contains("WAYS"), "{error}");
+        let arguments = Arguments {
+            way: vec!["copy/batch".into()],
+            ..Arguments::default()
+        };
+        let env = variables(&arguments, What::Alone, true);
+        let ways = env.iter().find(|(name, _)| name == "WAYS").unwrap();
+        assert_eq!(
+            ways.1,
+            "copy/batch user-copy/batch zero-copy/batch auto-zero-copy/batch"
+        );
     }
 }

@@ -12,6 +12,8 @@ pub(crate) enum Direction {
     Destination,
     /// They supply it.
     Source,
+    /// There is none.
+    None,
 }
 
 /// What is measured.
@@ -26,6 +28,17 @@ pub(crate) enum Measure {
     Iops,
 }
 
+/// When a job is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Always.
+    Always,
+    /// By the clock, and with `--operations`.
+    Bytes,
+    /// With `--operations`.
+    Operations,
+}
+
 /// A job file and what it does.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -35,37 +48,60 @@ pub(crate) struct Job {
     /// Requests in flight.
     pub(crate) depth: u16,
     pub(crate) direction: Direction,
+    used: Use,
 }
 
 /// Random requests of 4 KiB: the cost of a request rather than that of its bytes, which instructions
-/// do not show. Large ones, where bytes are what costs, are measured by the clock.
-const JOBS: &[Job] = &[
-    job("rand-destination-4k-qd1", 4096, 1, Direction::Destination),
-    job("rand-source-4k-qd1", 4096, 1, Direction::Source),
-    job("rand-destination-4k-qd32", 4096, 32, Direction::Destination),
-    job("rand-source-4k-qd32", 4096, 32, Direction::Source),
-    job(
-        "seq-destination-256k-qd32",
-        256 << 10,
-        32,
-        Direction::Destination,
-    ),
-];
+/// hardly show. Large ones, where bytes are what costs, are measured by the clock. A request of
+/// `flush-source-4k-qd1` is a source request and a flush.
+const JOBS: &[Job] = {
+    use Direction::{Destination, None, Source};
+    use Use::{Always, Bytes, Operations};
+    const LARGE: u32 = 256 << 10;
+    &[
+        job("rand-destination-4k-qd1", 4096, 1, Destination, Always),
+        job("rand-source-4k-qd1", 4096, 1, Source, Always),
+        job("rand-destination-4k-qd32", 4096, 32, Destination, Always),
+        job("rand-source-4k-qd32", 4096, 32, Source, Always),
+        job("seq-destination-256k-qd32", LARGE, 32, Destination, Bytes),
+        job("seq-source-256k-qd32", LARGE, 32, Source, Operations),
+        job("fua-source-4k-qd1", 4096, 1, Source, Operations),
+        job("flush-source-4k-qd1", 4096, 1, Source, Operations),
+        job("discard-4k-qd1", 4096, 1, None, Operations),
+    ]
+};
 
-const fn job(name: &'static str, block_size_bytes: u32, depth: u16, direction: Direction) -> Job {
+const fn job(
+    name: &'static str,
+    block_size_bytes: u32,
+    depth: u16,
+    direction: Direction,
+    used: Use,
+) -> Job {
     Job {
         name,
         block_size_bytes,
         depth,
         direction,
+        used,
     }
 }
 
-/// The jobs of a measure.
-pub(crate) fn of(measure: Measure) -> impl Iterator<Item = &'static Job> {
-    let small = |job: &Job| job.block_size_bytes == 4096;
-    JOBS.iter()
-        .filter(move |job| measure == Measure::Iops || small(job))
+/// Where the jobs are that are no pattern of `fio-jobs/`, below the root of the repository.
+pub(crate) const DIRECTORY: &str = "xtask/src/cost/jobs";
+
+/// The jobs of a measure, with those that are only run for all operations if they are asked for.
+pub(crate) fn of(measure: Measure, operations: bool) -> impl Iterator<Item = &'static Job> {
+    JOBS.iter().filter(move |job| match job.used {
+        Use::Always => true,
+        Use::Bytes => operations || measure == Measure::Iops,
+        Use::Operations => operations,
+    })
+}
+
+/// The job of a name.
+pub(crate) fn named(name: &str) -> Option<&'static Job> {
+    JOBS.iter().find(|job| job.name == name)
 }
 
 #[cfg(test)]
@@ -75,17 +111,28 @@ mod tests {
 
     #[test]
     fn the_job_files_do_what_the_rows_say() {
-        let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fio-jobs");
+        let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (jobs, here) = (xtask.join("../fio-jobs"), xtask.join("../").join(DIRECTORY));
         for job in JOBS {
-            let text = std::fs::read_to_string(jobs.join(format!("{}.fio", job.name))).unwrap();
+            let file = format!("{}.fio", job.name);
+            let text = std::fs::read_to_string(jobs.join(&file))
+                .or_else(|_| std::fs::read_to_string(here.join(&file)))
+                .unwrap();
+            let in_order = job.name.starts_with("seq");
             let rw = match job.direction {
-                Direction::Destination if job.name.starts_with("rand") => "rw=randread",
-                Direction::Destination => "rw=read",
+                Direction::Destination if in_order => "rw=read",
+                Direction::Destination => "rw=randread",
+                Direction::Source if in_order => "rw=write",
                 Direction::Source => "rw=randwrite",
+                Direction::None => "rw=randtrim",
+            };
+            let engine = match job.name {
+                "flush-source-4k-qd1" => "ioengine=psync",
+                _ => "ioengine=io_uring",
             };
             let bs = format!("bs={}k", job.block_size_bytes / 1024);
             let depth = format!("iodepth={}", job.depth);
-            for line in [rw, &bs, &depth, "ioengine=io_uring", "direct=1"] {
+            for line in [rw, &bs, &depth, engine, "direct=1"] {
                 assert!(text.lines().any(|it| it == line), "{}: {line}", job.name);
             }
         }

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::Arguments;
-use super::jobs::{Direction, Job, Measure};
+use super::jobs::{self, Direction, Job, Measure};
+use crate::process;
 
 /// The format of `result.json`.
 const SCHEMA: u32 = 1;
@@ -19,6 +20,8 @@ const NONE: &str = "-";
 pub(crate) struct Report {
     schema: u32,
     kernel: String,
+    /// What was measured, as git describes it.
+    revision: String,
     rounds: u32,
     pub(crate) results: Vec<Row>,
 }
@@ -28,6 +31,8 @@ pub(crate) struct Report {
 pub(crate) struct Row {
     /// `bvecd`, `rublk`, `loop`, `null_blk`, or `floor`, the server that answers at once.
     pub(crate) peer: String,
+    /// What is special about it: another revision, or what it has to do beside; mostly nothing.
+    pub(crate) variant: Option<String>,
     pub(crate) target: String,
     /// None for the kernel's own drivers.
     pub(crate) data_path: Option<String>,
@@ -55,6 +60,7 @@ struct FioJob {
     error: i32,
     read: FioSide,
     write: FioSide,
+    trim: FioSide,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,7 +72,7 @@ struct FioSide {
 }
 
 impl Report {
-    /// Reads what the guest left in `directory`: `ROUND/PEER/TARGET/DATA_PATH/TRANSPORT/JOB.json`.
+    /// Reads what the guest left in `directory`: `ROUND/PEER/VARIANT/TARGET/DATA_PATH/TRANSPORT/JOB.json`.
     ///
     /// # Errors
     /// If a report cannot be read, tells of an error, or where requests are counted is of another number
@@ -75,8 +81,8 @@ impl Report {
         let (measure, rounds, ios) = (arguments.measure, arguments.rounds, arguments.ios);
         let first = directory.join("1");
         let mut places = vec![PathBuf::new()];
-        // Peer, target, data path, transport.
-        for _ in 0..4 {
+        // Peer, variant, target, data path, transport.
+        for _ in 0..5 {
             let mut below = Vec::new();
             for place in places {
                 let names = names(&first.join(&place))?;
@@ -86,8 +92,10 @@ impl Report {
         }
         let mut results = Vec::new();
         for place in places {
-            for job in arguments.jobs() {
-                let file = place.join(format!("{}.json", job.name));
+            for name in names(&first.join(&place))? {
+                let file = place.join(&name);
+                let job = name.strip_suffix(".json").and_then(jobs::named);
+                let job = job.with_context(|| format!("no job has left {}", file.display()))?;
                 let values = (1..=rounds)
                     .map(|round| {
                         let file = directory.join(round.to_string()).join(&file);
@@ -104,6 +112,7 @@ impl Report {
         Ok(Self {
             schema: SCHEMA,
             kernel,
+            revision: process::revision(),
             rounds,
             results,
         })
@@ -111,14 +120,16 @@ impl Report {
 }
 
 impl Row {
-    /// A row of what ran at `PEER/TARGET/DATA_PATH/TRANSPORT`.
+    /// A row of what ran at `PEER/VARIANT/TARGET/DATA_PATH/TRANSPORT`.
     fn new(place: &Path, job: &Job, measure: Measure, values: Vec<f64>) -> Self {
         let mut words = place.iter().map(|word| word.to_string_lossy().into_owned());
         let mut word = || words.next().unwrap_or_default();
-        let (peer, target, data_path, transport) = (word(), word(), word(), word());
+        let (peer, variant, target) = (word(), word(), word());
+        let (data_path, transport) = (word(), word());
         let some = |word: String| (word != NONE).then_some(word);
         Self {
             peer,
+            variant: some(variant),
             target,
             data_path: some(data_path),
             transport: some(transport),
@@ -136,8 +147,19 @@ impl Row {
     #[cfg(test)]
     pub(crate) fn sample(place: &str, values: &[f64]) -> Self {
         let measure = Measure::InstructionsPerIo;
-        let job = super::jobs::of(measure).next().unwrap();
+        let job = jobs::of(measure, false).next().unwrap();
         Self::new(Path::new(place), job, measure, values.to_vec())
+    }
+
+    /// Whether it is of this variant.
+    pub(crate) fn is(&self, variant: &str) -> bool {
+        self.variant.as_deref() == Some(variant)
+    }
+
+    /// Whether both are of the same run but for their variant.
+    pub(crate) fn is_same_run(&self, other: &Self) -> bool {
+        (&self.peer, &self.target, &self.job) == (&other.peer, &other.target, &other.job)
+            && (&self.data_path, &self.transport) == (&other.data_path, &other.transport)
     }
 
     /// Data path and transport, for people.
@@ -157,15 +179,16 @@ fn value(report: &str, measure: Measure, ios: u64) -> Result<f64> {
         anyhow::bail!("it is of {} jobs, expected one", report.jobs.len());
     };
     ensure!(job.error == 0, "fio met error {}", job.error);
-    // Every job has one direction, so that one of the two is 0.
+    // Every job has one direction, so that the others are 0.
     if measure == Measure::Iops {
-        let iops = job.read.iops.max(job.write.iops);
+        let iops = job.read.iops.max(job.write.iops).max(job.trim.iops);
         ensure!(iops > 0.0, "it has no requests");
         return Ok(iops);
     }
-    let done = job.read.total_ios + job.write.total_ios;
+    let done = job.read.total_ios + job.write.total_ios + job.trim.total_ios;
     ensure!(done == ios, "it is of {done} requests, expected {ios}");
     let runtime_ms = job.read.runtime.max(job.write.runtime);
+    let runtime_ms = runtime_ms.max(job.trim.runtime);
     ensure!(runtime_ms > 0, "it took no time");
     let count = |number: u64| u32::try_from(number).map(f64::from);
     // Under `-icount shift=0` a nanosecond of the guest's clock is one instruction.
@@ -197,7 +220,6 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::jobs;
     use super::*;
 
     const COUNTED: Measure = Measure::InstructionsPerIo;
@@ -205,7 +227,7 @@ mod tests {
     fn report(ios: u64, error: i32, runtime_ms: u64) -> String {
         format!(
             r#"{{"jobs":[{{"error":{error},"read":{{"iops":81.5,"total_ios":{ios},"runtime":{runtime_ms}}},
-               "write":{{"iops":0,"total_ios":0,"runtime":0}}}}]}}"#
+               "write":{{"iops":0,"total_ios":0,"runtime":0}},"trim":{{"iops":0,"total_ios":0,"runtime":0}}}}]}}"#
         )
     }
 
@@ -245,9 +267,9 @@ mod tests {
     fn the_files_of_the_guest_become_rows() {
         let dir = tempfile::tempdir().unwrap();
         for round in [1, 2] {
-            let place = dir.path().join(format!("{round}/bvecd/loop/copy/batch"));
+            let place = dir.path().join(format!("{round}/bvecd/-/loop/copy/batch"));
             fs::create_dir_all(&place).unwrap();
-            for job in jobs::of(COUNTED) {
+            for job in jobs::of(COUNTED, false) {
                 let text = report(1000, 0, 20 + round);
                 fs::write(place.join(format!("{}.json", job.name)), text).unwrap();
             }
@@ -261,7 +283,7 @@ mod tests {
             Report::read(dir.path(), "7.3.4".into(), &arguments)
         };
         let report = read(2).unwrap();
-        assert_eq!(report.results.len(), jobs::of(COUNTED).count());
+        assert_eq!(report.results.len(), jobs::of(COUNTED, false).count());
         let row = &report.results[0];
         assert_eq!(
             (row.peer.as_str(), row.way().as_str()),
@@ -273,10 +295,31 @@ mod tests {
     }
 
     #[test]
+    fn the_report_is_what_its_schema_says() {
+        let schema = include_str!("../../../docs/schemas/instructions.schema.json");
+        let schema = serde_json::from_str(schema).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let places = ["bvecd/base/null/copy/per-io", "floor/-/null/copy/batch"];
+        let report = Report {
+            schema: SCHEMA,
+            kernel: "7.3.4".into(),
+            revision: "0".into(),
+            rounds: 1,
+            results: places.map(|place| Row::sample(place, &[1.0])).into(),
+        };
+        let mut json = serde_json::to_value(&report).unwrap();
+        let errors: Vec<_> = validator.iter_errors(&json).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        json["results"][0]["variant"] = 7.into();
+        assert!(!validator.is_valid(&json));
+    }
+
+    #[test]
     fn drivers_of_the_kernel_have_no_data_path() {
-        let row = Row::sample("null_blk/null/-/-", &[1.0]);
+        let row = Row::sample("null_blk/-/null/-/-", &[1.0]);
         let json = serde_json::to_value(&row).unwrap();
         assert!(json["data_path"].is_null() && json["transport"].is_null());
+        assert!(json["variant"].is_null());
         assert_eq!(json["direction"], "destination");
         assert_eq!(json["measure"], "instructions_per_io");
     }
