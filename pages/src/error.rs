@@ -1,7 +1,7 @@
 //! What can be missing when pages are looked at.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, PagesError>;
@@ -19,12 +19,20 @@ pub enum PagesError {
         needs: &'static str,
     },
     /// A file exists, and this process may not use it.
-    #[error("open {}: not allowed, it needs {needs}", path.display())]
+    #[error("open {}: not allowed, it needs {needs}; {because}", path.display())]
     NotAllowed {
         /// The file.
         path: PathBuf,
-        /// The capability or setting that is missing.
+        /// The capabilities and settings that it takes.
         needs: &'static str,
+        /// Which of them is missing.
+        because: String,
+    },
+    /// A container has mounted something over a file of procfs.
+    #[error("open {}: something else is mounted over it, as containers do to hide it", path.display())]
+    Masked {
+        /// The file.
+        path: PathBuf,
     },
     /// No such process, or it has ended.
     #[error("look at process {pid}: there is no such process")]
@@ -49,10 +57,14 @@ pub enum PagesError {
         path: PathBuf,
     },
     /// pagemap shows a present page with pfn 0.
-    #[error("learn the pfn of address {address:#x}: pagemap hides it, it needs CAP_SYS_ADMIN")]
+    #[error(
+        "learn the pfn of address {address:#x}: pagemap hides it, it needs CAP_SYS_ADMIN; {because}"
+    )]
     PfnHidden {
         /// The virtual address.
         address: u64,
+        /// What is missing.
+        because: String,
     },
     /// A symbol is not in kallsyms.
     #[error("find the symbol {name} in {}: it needs x86-64 and CONFIG_KALLSYMS_ALL", path.display())]
@@ -95,6 +107,11 @@ pub enum PagesError {
         /// The page frame number.
         pfn: u64,
     },
+    /// The page of this process that was just stored to is not marked.
+    #[error(
+        "follow stores by soft-dirty bits: this kernel sets none, it needs CONFIG_MEM_SOFT_DIRTY"
+    )]
+    NoSoftDirty,
     /// A type or field that the kernel's BTF does not have.
     #[error("find {what} in {}: this kernel's layout of pages is not known", path.display())]
     UnknownLayout {
@@ -116,24 +133,6 @@ pub enum PagesError {
 }
 
 impl PagesError {
-    /// Sorts an error of opening or reading `path`; `config` and `right` say what it would need.
-    pub(crate) fn from_io(
-        path: &Path,
-        source: io::Error,
-        config: &'static str,
-        right: &'static str,
-    ) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::NotFound => Self::Absent {
-                path,
-                needs: config,
-            },
-            io::ErrorKind::PermissionDenied => Self::NotAllowed { path, needs: right },
-            _ => Self::Io { path, source },
-        }
-    }
-
     /// Whether the machine or this process lacks something, as opposed to an unexpected failure.
     ///
     /// Programs answer with the exit code for "something needed is missing".
@@ -143,34 +142,13 @@ impl PagesError {
             self,
             Self::Absent { .. }
                 | Self::NotAllowed { .. }
+                | Self::Masked { .. }
+                | Self::NoSoftDirty
                 | Self::NoCounter { .. }
                 | Self::PfnHidden { .. }
                 | Self::NoSymbol { .. }
                 | Self::SymbolHidden { .. }
                 | Self::UnknownLayout { .. }
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn io_errors_name_what_is_missing() {
-        let path = Path::new("/proc/kcore");
-        let absent = PagesError::from_io(path, io::ErrorKind::NotFound.into(), "A", "B");
-        assert_eq!(
-            absent.to_string(),
-            "open /proc/kcore: the kernel does not offer it, it needs A"
-        );
-        let refused = PagesError::from_io(path, io::ErrorKind::PermissionDenied.into(), "A", "B");
-        assert_eq!(
-            refused.to_string(),
-            "open /proc/kcore: not allowed, it needs B"
-        );
-        assert!(absent.is_missing_requirement() && refused.is_missing_requirement());
-        let other = PagesError::from_io(path, io::ErrorKind::TimedOut.into(), "A", "B");
-        assert!(!other.is_missing_requirement());
     }
 }

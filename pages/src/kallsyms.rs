@@ -6,7 +6,15 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
+use crate::need::{self, Needs};
 use crate::{PagesError, Result, Roots};
+
+const NEEDS: Needs = Needs {
+    config: "CONFIG_KALLSYMS",
+    right: "CAP_SYSLOG",
+    capability: Some(need::SYSLOG),
+    confidential: false,
+};
 
 /// The address of the symbol `name`, which must not be a module's.
 ///
@@ -15,7 +23,7 @@ use crate::{PagesError, Result, Roots};
 /// `CONFIG_KALLSYMS`.
 pub fn address_of(roots: &Roots, name: &'static str) -> Result<u64> {
     let path = roots.proc.join("kallsyms");
-    let error = |source| PagesError::from_io(&path, source, "CONFIG_KALLSYMS", "CAP_SYSLOG");
+    let error = |source| NEEDS.error(roots, &path, source);
     // The kernel formats the file while it is read, so reading stops at the symbol.
     let mut lines = BufReader::new(File::open(&path).map_err(error)?);
     let mut line = String::new();

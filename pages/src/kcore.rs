@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use crate::need::{self, Needs};
 use crate::{PagesError, Result, Roots};
 
 const HEADER_BYTES: usize = 64;
@@ -16,6 +17,13 @@ const PROGRAM_HEADER_BYTES: usize = 56;
 const PT_LOAD: u32 = 1;
 /// `PN_XNUM`: the real number of headers would be in section header 0.
 const TOO_MANY_HEADERS: u16 = 0xffff;
+
+const NEEDS: Needs = Needs {
+    config: "CONFIG_PROC_KCORE",
+    right: "CAP_SYS_RAWIO and a lockdown below \"confidentiality\"",
+    capability: Some(need::SYS_RAWIO),
+    confidential: true,
+};
 
 /// One range of kernel addresses and its place in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +49,11 @@ impl Kcore {
     /// `CAP_SYS_RAWIO` or under lockdown (`open_kcore`), [`PagesError::Malformed`].
     pub fn open(roots: &Roots) -> Result<Self> {
         let path = roots.proc.join("kcore");
-        let file = File::open(&path).map_err(|source| {
-            PagesError::from_io(
-                &path,
-                source,
-                "CONFIG_PROC_KCORE",
-                "CAP_SYS_RAWIO and a lockdown below \"confidentiality\"",
-            )
-        })?;
+        let file = File::open(&path).map_err(|source| NEEDS.error(roots, &path, source))?;
+        // Containers mount /dev/null over it.
+        if file.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(PagesError::Masked { path });
+        }
         let segments = segments(&file).map_err(|error| match error {
             HeaderError::Io(source) => PagesError::Io {
                 path: path.clone(),
@@ -219,6 +224,12 @@ mod tests {
             Err(PagesError::Absent { needs, .. }) if needs.contains("PROC_KCORE")
         ));
         let path = machine.roots().proc.join("kcore");
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert!(matches!(
+            Kcore::open(machine.roots()),
+            Err(PagesError::Masked { .. })
+        ));
+        fs::remove_file(&path).unwrap();
         fs::write(&path, [0; 64]).unwrap();
         assert!(matches!(
             Kcore::open(machine.roots()),

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use bitflags::bitflags;
 
+use crate::need::{self, Needs};
 use crate::{PagesError, Result, Roots};
 
 bitflags! {
@@ -74,8 +75,24 @@ bitflags! {
         const RESERVED = 1 << 32;
         /// Locked in memory by `mlock`.
         const MLOCKED = 1 << 33;
+        /// On disk at a place that is known.
+        const MAPPEDTODISK = 1 << 34;
         /// Has private data, such as buffer heads.
         const PRIVATE = 1 << 35;
+        /// Has more private data.
+        const PRIVATE_2 = 1 << 36;
+        /// For its file system's own use.
+        const OWNER_PRIVATE = 1 << 37;
+        /// For the architecture's use.
+        const ARCH = 1 << 38;
+        /// Mapped uncached.
+        const UNCACHED = 1 << 39;
+        /// Its soft-dirty mark, on architectures that keep it in the frame.
+        const SOFTDIRTY = 1 << 40;
+        /// For the architecture's use.
+        const ARCH_2 = 1 << 41;
+        /// For the architecture's use.
+        const ARCH_3 = 1 << 42;
     }
 }
 
@@ -96,17 +113,30 @@ struct Words {
     file: File,
 }
 
+const NEEDS: Needs = Needs {
+    config: "CONFIG_PROC_PAGE_MONITOR",
+    right: "CAP_SYS_ADMIN",
+    // The files are root's and 0400; a process with CAP_DAC_OVERRIDE may read them as well.
+    capability: Some(need::SYS_ADMIN),
+    confidential: false,
+};
+
 impl Words {
     fn open(roots: &Roots, name: &str) -> Result<Self> {
         let path = roots.proc.join(name);
-        let file = File::open(&path).map_err(|source| {
-            PagesError::from_io(&path, source, "CONFIG_PROC_PAGE_MONITOR", "CAP_SYS_ADMIN")
-        })?;
+        let file = File::open(&path).map_err(|source| NEEDS.error(roots, &path, source))?;
         Ok(Self { path, file })
     }
 
     fn at(&self, pfn: u64) -> Result<u64> {
-        let mut bytes = [0; 8];
+        let mut word = [0];
+        self.run(pfn, &mut word)?;
+        Ok(word[0])
+    }
+
+    /// The words of frames that follow each other, from `pfn` on, in one system call.
+    fn run(&self, pfn: u64, words: &mut [u64]) -> Result<()> {
+        let mut bytes = vec![0; words.len() * 8];
         let offset = pfn.checked_mul(8).ok_or(PagesError::NoFrame { pfn })?;
         self.file
             .read_exact_at(&mut bytes, offset)
@@ -120,7 +150,11 @@ impl Words {
                     source,
                 },
             })?;
-        Ok(u64::from_ne_bytes(bytes))
+        let (chunks, _) = bytes.as_chunks::<8>();
+        for (word, chunk) in words.iter_mut().zip(chunks) {
+            *word = u64::from_ne_bytes(*chunk);
+        }
+        Ok(())
     }
 }
 
@@ -149,6 +183,19 @@ impl Kpage {
     /// [`PagesError::NoFrame`] for a pfn beyond the machine's memory, [`PagesError::Io`].
     pub fn flags(&self, pfn: u64) -> Result<KpageFlags> {
         self.flags.at(pfn).map(KpageFlags::from_bits_truncate)
+    }
+
+    /// The flags of `count` frames from `first` on, in one system call.
+    ///
+    /// # Errors
+    /// As [`Kpage::flags`]; nothing is told when one of them does not exist.
+    pub fn flags_of_run(&self, first: u64, count: usize) -> Result<Vec<KpageFlags>> {
+        let mut words = vec![0; count];
+        self.flags.run(first, &mut words)?;
+        Ok(words
+            .into_iter()
+            .map(KpageFlags::from_bits_truncate)
+            .collect())
     }
 
     /// How often frame `pfn` is mapped.

@@ -12,6 +12,7 @@ use btfparse::{
     TypeVariant,
 };
 
+use crate::need::Needs;
 use crate::{PagesError, Result, Roots};
 
 /// How a tail page tells its head; the BTF field name gives it away.
@@ -25,7 +26,7 @@ pub enum HeadWord {
 }
 
 /// Offsets are in bytes from the start of the structure that is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// `sizeof(struct page)`.
     pub page_bytes: usize,
@@ -43,6 +44,9 @@ pub struct Layout {
     pub head_word_form: HeadWord,
     /// Bit number of `PG_head` in the flags.
     pub head_bit: u32,
+    /// Names of the flags, by bit number: the first enumerator of each bit in `enum pageflags`
+    /// (later ones are other names for it), without `PG_`, lower case.
+    pub flag_names: Vec<(u32, String)>,
     /// `folio._pincount`.
     pub pincount: usize,
     /// `folio._nr_pages`, `_folio_nr_pages` before 6.15.
@@ -59,14 +63,8 @@ impl Layout {
     /// [`PagesError::UnknownLayout`] naming the first field that is missing.
     pub fn load(roots: &Roots) -> Result<Self> {
         let path = roots.sys.join("kernel/btf/vmlinux");
-        let bytes = fs::read(&path).map_err(|source| {
-            PagesError::from_io(
-                &path,
-                source,
-                "CONFIG_DEBUG_INFO_BTF",
-                "read access to sysfs",
-            )
-        })?;
+        let needs = Needs::plain("CONFIG_DEBUG_INFO_BTF", "read access to sysfs");
+        let bytes = fs::read(&path).map_err(|source| needs.error(roots, &path, source))?;
         let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| PagesError::Malformed {
             path: path.clone(),
             detail: format!("{}, should be BTF", error.message()),
@@ -87,6 +85,11 @@ impl Layout {
                 HeadWord::PointerOrMask,
             ),
         };
+        let flag_names = types.page_flags()?;
+        let head_bit = flag_names
+            .iter()
+            .find_map(|(bit, name)| (name == "head").then_some(*bit))
+            .ok_or_else(|| types.unknown("PG_head"))?;
         let layout = Self {
             page_bytes,
             folio_bytes,
@@ -95,7 +98,8 @@ impl Layout {
             mapcount: types.required(page, &["_mapcount"], "page._mapcount")?,
             head_word,
             head_word_form,
-            head_bit: types.enumerator("PG_head")?,
+            head_bit,
+            flag_names,
             pincount: types.required(folio, &["_pincount"], "folio._pincount")?,
             nr_pages: types.required(
                 folio,
@@ -106,6 +110,16 @@ impl Layout {
         };
         layout.check(types.path)?;
         Ok(layout)
+    }
+
+    /// Names of the flags that are set in `page.flags`, lowest bit first. What lies above the flags
+    /// (node, zone, section) has no name.
+    pub(crate) fn flags_of(&self, word: u64) -> Vec<String> {
+        let set = self
+            .flag_names
+            .iter()
+            .filter(|(bit, _)| word >> bit & 1 == 1);
+        set.map(|(_, name)| name.clone()).collect()
     }
 
     /// Every field must lie within its structure, so that readers can index without asking again.
@@ -173,22 +187,36 @@ impl Types<'_> {
             .ok_or_else(|| self.unknown(what))
     }
 
-    /// The value of an enumerator, in whichever enumeration it is.
-    fn enumerator(&self, name: &'static str) -> Result<u32> {
-        self.types
+    /// The enumerators of `enum pageflags`, each bit once.
+    fn page_flags(&self) -> Result<Vec<(u32, String)>> {
+        const END: &str = "__NR_PAGEFLAGS";
+        let enumeration = self
+            .types
             .get()
             .values()
-            .filter_map(|kind| match kind {
-                TypeVariant::Enum(enumeration) => Some(enumeration.named_value_list()),
+            .find_map(|kind| match kind {
+                TypeVariant::Enum(found) if found.name().as_deref() == Some("pageflags") => {
+                    Some(found)
+                }
                 _ => None,
             })
-            .flatten()
-            .find(|entry| entry.name == name)
-            .and_then(|entry| match entry.value {
-                Integer32Value::Signed(value) => u32::try_from(value).ok(),
-                Integer32Value::Unsigned(value) => Some(value),
-            })
-            .ok_or_else(|| self.unknown(name))
+            .ok_or_else(|| self.unknown("enum pageflags"))?;
+        let mut flags: Vec<(u32, String)> = Vec::new();
+        for entry in enumeration.named_value_list() {
+            // Behind the end only other names follow (include/linux/page-flags.h).
+            if entry.name == END {
+                break;
+            }
+            let bit = match entry.value {
+                Integer32Value::Signed(value) => u32::try_from(value).unwrap_or(u32::MAX),
+                Integer32Value::Unsigned(value) => value,
+            };
+            if bit < u64::BITS && !flags.iter().any(|(known, _)| *known == bit) {
+                let name = entry.name.trim_start_matches("PG_").to_ascii_lowercase();
+                flags.push((bit, name));
+            }
+        }
+        Ok(flags)
     }
 }
 
@@ -224,6 +252,12 @@ mod tests {
         assert_eq!((old.pincount, old.nr_pages), (92, 96));
         assert_eq!(old.large_mapcount, Some(80));
         assert_eq!(old.head_bit, 6);
+        let names: Vec<_> = old
+            .flag_names
+            .iter()
+            .map(|(_, name)| name.as_str())
+            .collect();
+        assert_eq!(names, ["locked", "writeback", "head"]);
         for kernel in [Kernel::V7_2, Kernel::V7_3] {
             let new = Layout::load(Machine::new(kernel).roots()).unwrap();
             assert_eq!(new.head_word_form, HeadWord::PointerOrMask);

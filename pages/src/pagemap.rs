@@ -3,13 +3,14 @@
 //! One little u64 a page, in address order (`Documentation/admin-guide/mm/pagemap.rst`,
 //! `fs/proc/task_mmu.c`). The bits that are parsed here are the same from 5.14 to 7.3.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::need::Needs;
 use crate::{PAGE_SIZE_BYTES, PagesError, Result, Roots};
 
 const ENTRY_BYTES: u64 = 8;
@@ -30,12 +31,17 @@ pub struct PagemapEntry {
     pub file: bool,
     /// Bit 56: mapped exclusively; stays set over a fork when the page was pinned.
     pub exclusive: bool,
+    /// Bit 57: write-protected by userfaultfd; set for absent pages with such a marker, too.
+    pub uffd_wp: bool,
+    /// Bit 58: a guard region (`MADV_GUARD_INSTALL`); none where the kernel does not tell (before
+    /// 6.15).
+    pub guard: Option<bool>,
     /// Bit 55: written since `clear_refs` was last written with 4; pinned pages are not cleared.
     pub soft_dirty: bool,
 }
 
 impl PagemapEntry {
-    /// Takes the raw value apart.
+    /// Takes the raw value apart, as kernels since 6.15 mean it.
     #[must_use]
     pub fn from_bits(bits: u64) -> Self {
         let bit = |number: u32| bits >> number & 1 == 1;
@@ -47,6 +53,8 @@ impl PagemapEntry {
             swapped: bit(62),
             file: bit(61),
             exclusive: bit(56),
+            uffd_wp: bit(57),
+            guard: Some(bit(58)),
             soft_dirty: bit(55),
         }
     }
@@ -58,6 +66,7 @@ pub struct Pagemap {
     pid: u32,
     path: PathBuf,
     file: File,
+    tells_guards: bool,
 }
 
 impl Pagemap {
@@ -74,14 +83,14 @@ impl Pagemap {
             if ended || source.kind() == io::ErrorKind::NotFound && !directory.exists() {
                 return PagesError::NoProcess { pid };
             }
-            PagesError::from_io(
-                &path,
-                source,
-                "CONFIG_PROC_PAGE_MONITOR",
-                "CAP_SYS_PTRACE or a process of the same user",
-            )
+            NEEDS.error(roots, &path, source)
         })?;
-        Ok(Self { pid, path, file })
+        Ok(Self {
+            pid,
+            path,
+            file,
+            tells_guards: tells_guards(roots),
+        })
     }
 
     /// The entry of the page that contains `address`.
@@ -91,7 +100,20 @@ impl Pagemap {
     pub fn entry(&self, address: u64) -> Result<PagemapEntry> {
         let mut bytes = [0; 8];
         self.read(address / PAGE_SIZE_BYTES, &mut bytes)?;
-        Ok(PagemapEntry::from_bits(u64::from_ne_bytes(bytes)))
+        Ok(self.parse(bytes))
+    }
+
+    /// Whether this kernel tells guard regions.
+    pub(crate) fn tells_guards(&self) -> bool {
+        self.tells_guards
+    }
+
+    fn parse(&self, bytes: [u8; 8]) -> PagemapEntry {
+        let entry = PagemapEntry::from_bits(u64::from_ne_bytes(bytes));
+        PagemapEntry {
+            guard: entry.guard.filter(|_| self.tells_guards),
+            ..entry
+        }
     }
 
     /// The entries of `pages` pages from page number `first` (an address divided by the page size).
@@ -99,10 +121,7 @@ impl Pagemap {
         let mut bytes = vec![0; pages * 8];
         self.read(first, &mut bytes)?;
         let (entries, _) = bytes.as_chunks::<8>();
-        Ok(entries
-            .iter()
-            .map(|entry| PagemapEntry::from_bits(u64::from_ne_bytes(*entry)))
-            .collect())
+        Ok(entries.iter().map(|entry| self.parse(*entry)).collect())
     }
 
     /// Fills `bytes`; what lies beyond the address space is left zero, which reads as absent.
@@ -132,10 +151,25 @@ impl Pagemap {
     }
 }
 
+const NEEDS: Needs = Needs::plain(
+    "CONFIG_PROC_PAGE_MONITOR",
+    "CAP_SYS_PTRACE or a process of the same user",
+);
+
+/// `PM_GUARD_REGION` of `fs/proc/task_mmu.c` is there since 6.15; a kernel that does not tell its
+/// release is taken for a new one.
+fn tells_guards(roots: &Roots) -> bool {
+    let release = fs::read_to_string(roots.proc.join("sys/kernel/osrelease")).unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (6, 15),
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     const PRESENT: u64 = 1 << 63;
 
@@ -148,6 +182,37 @@ mod tests {
         let file = PagemapEntry::from_bits(PRESENT | 1 << 61 | PFN_MASK);
         assert_eq!(file.pfn, Some(PFN_MASK));
         assert!(file.file && !file.exclusive && !file.soft_dirty);
+    }
+
+    #[test]
+    fn markers_of_absent_pages_are_seen() {
+        let guard = PagemapEntry::from_bits(1 << 58);
+        assert_eq!((guard.present, guard.guard), (false, Some(true)));
+        let protected = PagemapEntry::from_bits(1 << 57);
+        assert!(protected.uffd_wp && !protected.present);
+    }
+
+    #[test]
+    fn old_kernels_tell_no_guards() {
+        for (release, told) in [
+            ("6.12.117+deb13-cloud-amd64\n", None),
+            ("6.1.0-50-cloud-amd64\n", None),
+            ("6.15.0\n", Some(true)),
+            ("7.3-rc1\n", Some(true)),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let roots = Roots {
+                proc: dir.path().to_owned(),
+                sys: dir.path().to_owned(),
+            };
+            fs::create_dir_all(dir.path().join("sys/kernel")).unwrap();
+            fs::write(dir.path().join("sys/kernel/osrelease"), release).unwrap();
+            fs::create_dir(dir.path().join("42")).unwrap();
+            let bytes = (1_u64 << 58).to_ne_bytes();
+            fs::write(dir.path().join("42/pagemap"), bytes).unwrap();
+            let entry = Pagemap::open(&roots, 42).unwrap().entry(0).unwrap();
+            assert_eq!(entry.guard, told, "{release}");
+        }
     }
 
     #[test]

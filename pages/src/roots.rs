@@ -13,6 +13,13 @@ pub struct Roots {
     pub sys: PathBuf,
 }
 
+impl Roots {
+    /// Where tracefs is: `kernel/tracing` of sysfs, where every kernel since 4.1 has a mount point.
+    pub(crate) fn tracefs(&self) -> PathBuf {
+        self.sys.join("kernel/tracing")
+    }
+}
+
 impl Default for Roots {
     fn default() -> Self {
         Self {

@@ -1,27 +1,24 @@
 //! The instrument: from a process and an address to the state of the page.
 
-use crate::kcore::Kcore;
 use crate::kpage::{Kpage, KpageFlags};
-use crate::layout::{HeadWord, Layout};
+use crate::memory_map::{Batch, MemoryMap};
+use crate::need::{self, Needs};
 use crate::pagemap::Pagemap;
-use crate::state::{References, head_address, map_count};
-use crate::{PAGE_SIZE_BYTES, PageState, PagemapEntry, PagesError, Result, Roots, kallsyms};
+use crate::{PageState, PagemapEntry, PagesError, Result, Roots};
 
 /// Everything that is needed to look at pages, opened once.
 #[derive(Debug)]
 pub struct PageScope {
     roots: Roots,
-    layout: Layout,
-    kcore: Kcore,
+    map: MemoryMap,
     kpage: Kpage,
-    /// Kernel address of the `struct page` of frame 0.
-    memory_map: u64,
 }
 
 impl PageScope {
     /// Opens the running kernel's sources.
     ///
-    /// Takes two seconds under emulation, because of the BTF ([`Layout::load`]).
+    /// Takes two seconds under emulation, because of the BTF
+    /// ([`Layout::load`](crate::layout::Layout::load)).
     ///
     /// # Errors
     /// The first thing that is missing, by name: a file, a capability, a symbol, a field.
@@ -34,20 +31,9 @@ impl PageScope {
     /// # Errors
     /// As [`PageScope::open`].
     pub fn open_at(roots: Roots) -> Result<Self> {
-        // The rights come first, the slow parsing last.
-        let kcore = Kcore::open(&roots)?;
+        let map = MemoryMap::open(&roots)?;
         let kpage = Kpage::open(&roots)?;
-        // A variable that KASLR sets at boot (arch/x86/mm/kaslr.c), so its value is read, too.
-        let symbol = kallsyms::address_of(&roots, "vmemmap_base")?;
-        let memory_map = kcore.read_u64(symbol)?;
-        let layout = Layout::load(&roots)?;
-        Ok(Self {
-            roots,
-            layout,
-            kcore,
-            kpage,
-            memory_map,
-        })
+        Ok(Self { roots, map, kpage })
     }
 
     /// What pagemap says about `address` in process `pid`.
@@ -65,20 +51,7 @@ impl PageScope {
     /// [`PageScope::page_state`].
     pub fn of(&self, pid: u32, address: u64) -> Result<Option<PageState>> {
         let entry = self.pagemap(pid, address)?;
-        self.state_of_entry(address, entry)
-    }
-
-    /// The state of the page of a pagemap entry, if it has one.
-    pub(crate) fn state_of_entry(
-        &self,
-        address: u64,
-        entry: PagemapEntry,
-    ) -> Result<Option<PageState>> {
-        match entry.pfn {
-            Some(pfn) => self.page_state(pfn).map(Some),
-            None if entry.present => Err(PagesError::PfnHidden { address }),
-            None => Ok(None),
-        }
+        Ok(self.states(&[(address, entry)])?.pop().flatten())
     }
 
     /// The pagemap of process `pid`.
@@ -93,123 +66,75 @@ impl PageScope {
     /// [`PagesError::Malformed`] when the head word makes no sense.
     pub fn page_state(&self, pfn: u64) -> Result<PageState> {
         let flags = self.kpage.flags(pfn)?;
+        self.state(&mut self.map.batch(), pfn, flags)
+    }
+
+    /// The states of pages with (address, pagemap entry), for those that are present; in batches of
+    /// frames that follow each other.
+    pub(crate) fn states(&self, entries: &[(u64, PagemapEntry)]) -> Result<Vec<Option<PageState>>> {
+        let mut batch = self.map.batch();
+        let mut states = Vec::with_capacity(entries.len());
+        for run in entries.chunk_by(|(_, one), (_, next)| follows(one.pfn, next.pfn)) {
+            let (address, first) = run[0];
+            let Some(first_pfn) = first.pfn else {
+                if first.present {
+                    return Err(hidden(&self.roots, address));
+                }
+                states.push(None);
+                continue;
+            };
+            let flags = self.kpage.flags_of_run(first_pfn, run.len())?;
+            for (pfn, flags) in (first_pfn..).zip(flags) {
+                states.push(Some(self.state(&mut batch, pfn, flags)?));
+            }
+        }
+        Ok(states)
+    }
+
+    fn state(&self, batch: &mut Batch<'_>, pfn: u64, flags: KpageFlags) -> Result<PageState> {
         if flags.contains(KpageFlags::NOPAGE) {
             return Err(PagesError::NoFrame { pfn });
         }
-        let address = self.address_of(pfn)?;
-        let head = self.head_of(pfn, address)?;
-        let page = self.read(head, self.layout.page_bytes)?;
-        let large = self.is_head(&page);
-        let state = PageState {
-            pfn,
-            head_pfn: pfn - (address - head) / self.layout.page_bytes as u64,
-            order: 0,
-            pin_count: 0,
-            ref_count: 0,
-            map_count: 0,
-            flags: flags.names(),
-        };
-        if large {
-            self.large(state, head)
-        } else {
-            Ok(self.small(state, &page))
-        }
-    }
-
-    fn small(&self, state: PageState, page: &[u8]) -> PageState {
-        let references = References::of_small(field_u32(page, self.layout.refcount));
-        PageState {
-            pin_count: references.pins,
-            ref_count: references.others,
-            map_count: map_count(field_u32(page, self.layout.mapcount)),
-            ..state
-        }
-    }
-
-    fn large(&self, state: PageState, head: u64) -> Result<PageState> {
-        let folio = self.read(head, self.layout.folio_bytes)?;
-        let references = References::of_large(
-            field_u32(&folio, self.layout.refcount),
-            field_u32(&folio, self.layout.pincount),
-        );
-        let pages = field_u32(&folio, self.layout.nr_pages);
-        let map_count = match self.layout.large_mapcount {
-            Some(offset) => map_count(field_u32(&folio, offset)),
-            None => u32::try_from(self.kpage.map_count(state.pfn)?).unwrap_or(u32::MAX),
+        let folio = batch.folio(pfn)?;
+        let map_count = match folio.map_count {
+            Some(count) => count,
+            None => u32::try_from(self.kpage.map_count(pfn)?).unwrap_or(u32::MAX),
         };
         Ok(PageState {
-            order: u8::try_from(pages.checked_ilog2().unwrap_or(0)).unwrap_or(u8::MAX),
-            pin_count: references.pins,
-            ref_count: references.others,
+            pfn,
+            head_pfn: folio.head_pfn,
+            order: folio.order,
+            pin_count: folio.references.pins,
+            ref_count: folio.references.others,
             map_count,
-            ..state
+            flags: flags.names(),
+            page_flags: folio.flags,
         })
     }
+}
 
-    /// Address of the first `struct page` of the folio that the one at `address` belongs to.
-    fn head_of(&self, pfn: u64, address: u64) -> Result<u64> {
-        let page = self.read(address, self.layout.page_bytes)?;
-        let told = match self.told_head(address, &page) {
-            // In a hugetlb page with an optimised memory map some tails show a copy of the head;
-            // the next page, which is a tail for sure, knows better (page_fixed_fake_head in
-            // include/linux/page-flags.h). A real head is confirmed by it.
-            None if self.is_head(&page) && address.is_multiple_of(PAGE_SIZE_BYTES) => {
-                let next = address + self.layout.page_bytes as u64;
-                let tail = self.read(next, self.layout.page_bytes)?;
-                self.told_head(next, &tail).unwrap_or(address)
-            }
-            None => address,
-            Some(head) => head,
-        };
-        let distance = address.checked_sub(told);
-        let within =
-            distance.is_some_and(|bytes| bytes.is_multiple_of(self.layout.page_bytes as u64));
-        if told < self.memory_map || !within {
-            return Err(PagesError::Malformed {
-                path: self.roots.proc.join("kcore"),
-                detail: format!(
-                    "the struct page of frame {pfn:#x} at {address:#x} names {told:#x} as its \
-                     head, should be at or before it in the memory map"
-                ),
-            });
-        }
-        Ok(told)
-    }
-
-    fn told_head(&self, address: u64, page: &[u8]) -> Option<u64> {
-        let word = field_u64(page, self.layout.head_word);
-        let may_be_mask = self.layout.head_word_form == HeadWord::PointerOrMask;
-        head_address(address, word, may_be_mask)
-    }
-
-    fn is_head(&self, page: &[u8]) -> bool {
-        field_u64(page, self.layout.flags) >> self.layout.head_bit & 1 == 1
-    }
-
-    fn address_of(&self, pfn: u64) -> Result<u64> {
-        pfn.checked_mul(self.layout.page_bytes as u64)
-            .and_then(|offset| self.memory_map.checked_add(offset))
-            .ok_or(PagesError::NoFrame { pfn })
-    }
-
-    fn read(&self, address: u64, length: usize) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        self.kcore.read(address, &mut bytes)?;
-        Ok(bytes)
+/// Whether two frames can be asked about in one read. Long runs are cut, to keep the answer of one
+/// moment and its memory small.
+fn follows(one: Option<u64>, next: Option<u64>) -> bool {
+    const RUN: u64 = 512;
+    match (one, next) {
+        (Some(one), Some(next)) => one + 1 == next && !next.is_multiple_of(RUN),
+        _ => false,
     }
 }
 
-/// [`Layout::load`] has checked that its offsets lie within the structure.
-fn field_u32(bytes: &[u8], offset: usize) -> u32 {
-    let mut value = [0; 4];
-    value.copy_from_slice(&bytes[offset..offset + 4]);
-    u32::from_le_bytes(value)
-}
-
-fn field_u64(bytes: &[u8], offset: usize) -> u64 {
-    let mut value = [0; 8];
-    value.copy_from_slice(&bytes[offset..offset + 8]);
-    u64::from_le_bytes(value)
+/// That a present page has no pfn.
+pub(crate) fn hidden(roots: &Roots, address: u64) -> PagesError {
+    let needs = Needs {
+        config: "CONFIG_PROC_PAGE_MONITOR",
+        right: "CAP_SYS_ADMIN",
+        capability: Some(need::SYS_ADMIN),
+        confidential: false,
+    };
+    PagesError::PfnHidden {
+        address,
+        because: needs.because(roots),
+    }
 }
 
 #[cfg(test)]
@@ -293,7 +218,10 @@ mod tests {
         machine.map(42, &[(0x1000, 0)]);
         assert!(matches!(
             scope(&machine).of(42, 0x1000),
-            Err(PagesError::PfnHidden { address: 0x1000 })
+            Err(PagesError::PfnHidden {
+                address: 0x1000,
+                ..
+            })
         ));
     }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::oracle::Pinned;
 use crate::{PAGE_SIZE_BYTES, PageScope, PageState, PagemapEntry, PagesError, Result};
 
 /// The longest range that a snapshot covers: 16,384 pages.
@@ -16,19 +17,36 @@ pub struct PageView {
     pub address: u64,
     /// What pagemap says.
     pub pagemap: PagemapEntry,
-    /// The page behind it, if one is present.
+    /// The page behind it, if one is present and its counts can be had.
     pub state: Option<PageState>,
+    /// What there is of it where its counts cannot be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kpage: Option<KpageView>,
+    /// Whether it may be pinned, where that was asked of an oracle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
 }
 
-impl PageScope {
-    /// Every page of process `pid` that `length_bytes` from `address` touch, in address order.
-    ///
-    /// The pagemap is read first and in one go; the states follow page by page.
-    ///
-    /// # Errors
-    /// [`PagesError::BadRange`] for an empty range, one beyond the address space, or one longer
-    /// than [`MAX_SNAPSHOT_BYTES`]; those of [`PageScope::of`].
-    pub fn snapshot(&self, pid: u32, address: u64, length_bytes: u64) -> Result<Vec<PageView>> {
+/// What kpageflags and kpagecount say about a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KpageView {
+    /// Names of the flags, see [`KpageFlags`](crate::kpage::KpageFlags).
+    pub flags: Vec<String>,
+    /// See [`Kpage::map_count`](crate::kpage::Kpage::map_count).
+    pub map_count: u64,
+}
+
+/// Pages by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// An address divided by the page size.
+    pub(crate) first: u64,
+    pub(crate) pages: usize,
+}
+
+impl Range {
+    /// The pages that `length_bytes` from `address` touch.
+    pub(crate) fn new(address: u64, length_bytes: u64) -> Result<Self> {
         let refuse = |detail| PagesError::BadRange {
             address,
             length_bytes,
@@ -43,18 +61,35 @@ impl PageScope {
         let first = address / PAGE_SIZE_BYTES;
         let pages = usize::try_from(last / PAGE_SIZE_BYTES - first + 1)
             .map_err(|_| refuse("the range should fit the address space"))?;
-        let entries = self.open_pagemap(pid)?.entries(first, pages)?;
-        (first..)
-            .zip(entries)
-            .map(|(page, pagemap)| {
-                let address = page * PAGE_SIZE_BYTES;
-                Ok(PageView {
-                    address,
-                    pagemap,
-                    state: self.state_of_entry(address, pagemap)?,
-                })
+        Ok(Self { first, pages })
+    }
+}
+
+impl PageScope {
+    /// Every page of process `pid` that `length_bytes` from `address` touch, in address order.
+    ///
+    /// The pagemap is read first and in one go; the states follow in batches of neighbours.
+    ///
+    /// # Errors
+    /// [`PagesError::BadRange`] for an empty range, one beyond the address space, or one longer
+    /// than [`MAX_SNAPSHOT_BYTES`]; those of [`PageScope::of`].
+    pub fn snapshot(&self, pid: u32, address: u64, length_bytes: u64) -> Result<Vec<PageView>> {
+        let range = Range::new(address, length_bytes)?;
+        let entries: Vec<(u64, PagemapEntry)> = (range.first..)
+            .map(|page| page * PAGE_SIZE_BYTES)
+            .zip(self.open_pagemap(pid)?.entries(range.first, range.pages)?)
+            .collect();
+        let states = self.states(&entries)?;
+        let views = entries.into_iter().zip(states);
+        Ok(views
+            .map(|((address, pagemap), state)| PageView {
+                address,
+                pagemap,
+                state,
+                kpage: None,
+                pinned: None,
             })
-            .collect()
+            .collect())
     }
 }
 

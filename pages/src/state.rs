@@ -25,6 +25,10 @@ pub struct PageState {
     pub map_count: u32,
     /// Names of the flags, see [`KpageFlags`](crate::kpage::KpageFlags).
     pub flags: Vec<String>,
+    /// The kernel's own names of the flags of the folio's first page, see
+    /// [`Layout::flag_names`](crate::layout::Layout::flag_names).
+    #[serde(default)]
+    pub page_flags: Vec<String>,
 }
 
 impl PageState {

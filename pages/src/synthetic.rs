@@ -231,7 +231,16 @@ fn btf(kernel: Kernel) -> Vec<u8> {
     let second = btf.aggregate(4, "", 64, &counts);
     let members = [("_refcount", count, 52), ("", second, 64)];
     btf.aggregate(4, "folio", if old { 192 } else { 256 }, &members);
-    btf.enumeration("pageflags", &[("PG_locked", 0), ("PG_head", 6)]);
+    btf.enumeration(
+        "pageflags",
+        &[
+            ("PG_locked", 0),
+            ("PG_writeback", 1),
+            ("PG_head", 6),
+            ("__NR_PAGEFLAGS", 7),
+            ("PG_checked", 1),
+        ],
+    );
     btf.typedef("page", word);
     btf.finish()
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::need::Needs;
 use crate::{PagesError, Result, Roots};
 
 const ACQUIRED: &str = "nr_foll_pin_acquired";
@@ -47,6 +48,7 @@ impl PinCounters {
 /// A reader of the counters.
 #[derive(Debug)]
 pub struct VmStat {
+    roots: Roots,
     vmstat: PathBuf,
     refresh: PathBuf,
 }
@@ -56,6 +58,7 @@ impl VmStat {
     #[must_use]
     pub fn new(roots: &Roots) -> Self {
         Self {
+            roots: roots.clone(),
             vmstat: roots.proc.join("vmstat"),
             refresh: roots.proc.join("sys/vm/stat_refresh"),
         }
@@ -68,14 +71,11 @@ impl VmStat {
     /// `CONFIG_PROC_SYSCTL`, [`PagesError::NoCounter`] before kernel 5.7.
     pub fn pins(&self) -> Result<PinCounters> {
         self.refresh()?;
-        let error = |source| {
-            PagesError::from_io(
-                &self.vmstat,
-                source,
-                "CONFIG_PROC_FS and CONFIG_VM_EVENT_COUNTERS",
-                "read access to procfs",
-            )
-        };
+        let needs = Needs::plain(
+            "CONFIG_PROC_FS and CONFIG_VM_EVENT_COUNTERS",
+            "read access to procfs",
+        );
+        let error = |source| needs.error(&self.roots, &self.vmstat, source);
         let mut text = String::new();
         File::open(&self.vmstat)
             .and_then(|mut file| file.read_to_string(&mut text))
@@ -92,12 +92,11 @@ impl VmStat {
             .open(&self.refresh)
             .and_then(|mut file| file.write_all(b"1"))
             .map_err(|source| {
-                PagesError::from_io(
-                    &self.refresh,
-                    source,
+                let needs = Needs::plain(
                     "CONFIG_PROC_SYSCTL and CONFIG_SMP",
                     "root (without it the pin counters lag behind)",
-                )
+                );
+                needs.error(&self.roots, &self.refresh, source)
             })
     }
 

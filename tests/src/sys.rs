@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
 use io_uring::{IoUring, opcode, squeue, types};
@@ -213,4 +213,162 @@ pub(crate) fn memory_alignment(path: &str) -> u64 {
     // A mask (`queue_dma_alignment`, block/blk-sysfs.c).
     let mask = std::fs::read_to_string(format!("/sys/block/{name}/queue/dma_alignment"));
     mask.unwrap().trim().parse::<u64>().unwrap() + 1
+}
+
+/// Private memory of the test's own, reached by address only.
+pub(crate) struct Area {
+    address: usize,
+    len: usize,
+    /// What was mapped, which is more where the start had to be aligned.
+    mapped: (usize, usize),
+}
+
+const PAGE: usize = 4096;
+const HUGE: usize = 2 << 20;
+
+impl Area {
+    /// Small pages, each present.
+    pub(crate) fn small(pages: usize) -> Self {
+        let area = Self::map(pages * PAGE, PAGE, 0);
+        area.advise(0, area.len, libc::MADV_NOHUGEPAGE).unwrap();
+        area.store(7);
+        area
+    }
+
+    /// One transparent huge page, if the kernel gives one.
+    pub(crate) fn transparent_huge() -> Self {
+        let area = Self::map(HUGE, HUGE, 0);
+        area.advise(0, area.len, libc::MADV_HUGEPAGE).unwrap();
+        area.store(7);
+        area
+    }
+
+    /// One page of the pool of huge pages.
+    pub(crate) fn huge() -> Self {
+        let area = Self::map(HUGE, PAGE, libc::MAP_HUGETLB);
+        area.store(7);
+        area
+    }
+
+    fn map(len: usize, alignment: usize, flags: i32) -> Self {
+        let room = if alignment > PAGE {
+            len + alignment
+        } else {
+            len
+        };
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                room,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags,
+                -1,
+                0,
+            )
+        };
+        assert!(start != libc::MAP_FAILED, "{}", io::Error::last_os_error());
+        let start = start as usize;
+        Self {
+            address: start.next_multiple_of(alignment),
+            len,
+            mapped: (start, room),
+        }
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        self.address
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Stores to each page.
+    pub(crate) fn store(&self, byte: u8) {
+        for at in (0..self.len).step_by(PAGE) {
+            // SAFETY: the byte lies within the mapping, to which no reference exists.
+            unsafe { ((self.address + at) as *mut u8).write_volatile(byte) };
+        }
+    }
+
+    /// madvise(2) of a part.
+    pub(crate) fn advise(&self, at: usize, len: usize, advice: i32) -> io::Result<()> {
+        assert!(at + len <= self.len);
+        // SAFETY: the range lies within the mapping, whose bytes nobody relies on.
+        match unsafe { libc::madvise((self.address + at) as *mut libc::c_void, len, advice) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Has a ring pin parts of (offset, length); they stay pinned until it is dropped.
+    pub(crate) fn pin(&self, parts: &[(usize, usize)]) -> io::Result<IoUring> {
+        let vectors: Vec<libc::iovec> = parts
+            .iter()
+            .map(|(at, len)| {
+                assert!(at + len <= self.len);
+                libc::iovec {
+                    iov_base: (self.address + at) as *mut libc::c_void,
+                    iov_len: *len,
+                }
+            })
+            .collect();
+        let ring = IoUring::new(2)?;
+        // SAFETY: the kernel pins the pages themselves; no entry of the ring ever uses them.
+        unsafe { ring.submitter().register_buffers(&vectors) }?;
+        Ok(ring)
+    }
+
+    /// Write-protects a part by userfaultfd, until the descriptor is closed.
+    pub(crate) fn protect_by_userfaultfd(&self, at: usize, len: usize) -> io::Result<OwnedFd> {
+        /// `struct uffdio_api`, and of the other two as much as is common.
+        #[repr(C)]
+        struct Numbers([u64; 4]);
+        const UFFD_USER_MODE_ONLY: i32 = 1;
+        const PAGEFAULT_FLAG_WP: u64 = 1;
+        const REGISTER_MODE_WP: u64 = 2;
+        const WRITEPROTECT_MODE_WP: u64 = 1;
+        // SAFETY: a plain call without pointers, which returns a new descriptor.
+        let fd =
+            unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | UFFD_USER_MODE_ONLY) };
+        let fd = i32::try_from(fd).map_err(io::Error::other)?;
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let call = |request: libc::Ioctl, numbers: [u64; 4]| {
+            let mut numbers = Numbers(numbers);
+            // SAFETY: each request takes a pointer to at most four numbers.
+            match unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut numbers) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        let (start, len) = ((self.address + at) as u64, len as u64);
+        // include/uapi/linux/userfaultfd.h: type 0xaa; API 0x3f, REGISTER 0, WRITEPROTECT 6.
+        let request = |number: u8, size: usize| nix::request_code_readwrite!(0xaa, number, size);
+        call(
+            request(0x3f, 24) as libc::Ioctl,
+            [0xaa, PAGEFAULT_FLAG_WP, 0, 0],
+        )?;
+        call(
+            request(0, 32) as libc::Ioctl,
+            [start, len, REGISTER_MODE_WP, 0],
+        )?;
+        call(
+            request(6, 24) as libc::Ioctl,
+            [start, len, WRITEPROTECT_MODE_WP, 0],
+        )?;
+        Ok(fd)
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        let (start, len) = self.mapped;
+        // SAFETY: our own mapping, to which no reference exists; a ring's pins keep the pages by themselves.
+        unsafe { libc::munmap(start as *mut libc::c_void, len) };
+    }
 }

@@ -25,6 +25,8 @@ pub struct Machine {
     /// Leaves out the options that make booting faster but change what is measured: mitigations,
     /// security modules and the checks of the clock stay as the distribution has them.
     pub stock_command_line: bool,
+    /// Words added at the end of the kernel's command line, where they win over earlier ones.
+    pub append: Vec<String>,
 }
 
 impl Default for Machine {
@@ -35,6 +37,7 @@ impl Default for Machine {
             parallel: false,
             count_instructions: false,
             stock_command_line: false,
+            append: Vec::new(),
         }
     }
 }
@@ -201,6 +204,7 @@ impl Machine {
         if self.parallel && boot.accelerator == Accelerator::Tcg {
             words.push("idle=poll");
         }
+        words.extend(self.append.iter().map(String::as_str));
         words.join(" ")
     }
 }

@@ -1,34 +1,90 @@
 //! `bvecctl pages`: the pages behind a range of a process's memory.
 
+mod added;
+mod sources;
+mod text;
+mod watch;
+
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use ::pages::{PageScope, PageView};
+use ::pages::{Missing, PageView, Pins, Roots, Viewer};
 use anyhow::Result;
 use api::SCHEMA;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::table;
-use crate::units::Size;
+use crate::output::note;
+use crate::units::{Size, Span};
 
 /// Which memory to look at.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Pins, references and mappings of a page in a large folio are those of the folio.
-Needs root, and a kernel with BTF.
+#[command(after_help = "\
+One line a page. Pins, references and mappings of a page in a large folio are those of the folio.
+The letters: e exclusive, d soft-dirty, f file or shared, w write-protected by userfaultfd, g guard.
+
+Counts need root, /proc/kcore and a kernel with BTF. Where they cannot be had, the reason is told and
+what there is instead is shown: whether a page may be pinned, asked of its soft-dirty bit, which
+clears those bits in the whole process (--pins none keeps them).
 
 Examples:
   bvecctl pages 4711 0x7f0012345000
-  bvecctl pages 4711 0x7f0012345000+64K --json"
-)]
+  bvecctl pages 4711 0x7f0012345000+64K --json
+  bvecctl pages 4711 0x7f0012345000+8K --watch
+  bvecctl pages --added /dev/ublkb0 --count 16
+  bvecctl pages --sources")]
 pub(crate) struct Arguments {
     /// The process.
-    pid: u32,
+    #[arg(required_unless_present_any = ["sources", "added"])]
+    pid: Option<u32>,
     /// The address, decimal or 0x hexadecimal, and perhaps a length.
-    #[arg(value_name = "ADDR[+LEN]")]
-    range: Range,
+    #[arg(value_name = "ADDR[+LEN]", required_unless_present_any = ["sources", "added"])]
+    range: Option<Range>,
+    /// From where it is learnt whether pages are pinned.
+    #[arg(long, value_enum, default_value = "auto")]
+    pins: PinsFrom,
+    /// Show every page once, then each change, until the process ends or Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+    /// Look this often.
+    #[arg(long, value_name = "TIME", default_value = "50ms")]
+    every: Span,
+    /// End after so many changes or additions.
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Show each folio that buffered I/O on a file or block device adds to the page cache, with its
+    /// state at that time.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["pid", "range", "watch"])]
+    added: Option<PathBuf>,
+    /// Show what can be learnt about pages here, and what the rest would take.
+    #[arg(long, conflicts_with_all = ["pid", "range", "watch", "added"])]
+    sources: bool,
+}
+
+/// [`Pins`] as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PinsFrom {
+    /// Counts if they can be had, else the soft-dirty oracle.
+    Auto,
+    /// Counts, or fail.
+    Kcore,
+    /// The soft-dirty oracle, which needs no privilege and clears the process's soft-dirty bits.
+    SoftDirty,
+    /// From nowhere.
+    None,
+}
+
+impl From<PinsFrom> for Pins {
+    fn from(from: PinsFrom) -> Self {
+        match from {
+            PinsFrom::Auto => Self::Auto,
+            PinsFrom::Kcore => Self::Kcore,
+            PinsFrom::SoftDirty => Self::SoftDirty,
+            PinsFrom::None => Self::None,
+        }
+    }
 }
 
 /// A range of addresses.
@@ -71,86 +127,54 @@ impl FromStr for Range {
 
 /// The answer with `--json`.
 #[derive(Debug, Serialize)]
-struct Pages {
+struct Pages<'a> {
     schema: u32,
     pid: u32,
     pages: Vec<PageView>,
+    /// What could not be had.
+    missing: &'a [Missing],
 }
 
 /// Shows them.
 ///
 /// # Errors
-/// A right or a part of the kernel is missing, or there is no such process.
+/// There is no such process, or what was asked for needs a right or a part of the kernel that is missing.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
-    let Range {
-        address,
-        length_bytes,
-    } = arguments.range;
-    let scope = PageScope::open()?;
-    let pages = scope.snapshot(arguments.pid, address, length_bytes)?;
+    let roots = Roots::default();
+    if arguments.sources {
+        return sources::run(&roots, context);
+    }
+    if let Some(path) = &arguments.added {
+        return added::run(path, arguments, context);
+    }
+    let (Some(pid), Some(range)) = (arguments.pid, arguments.range) else {
+        // clap insists on both.
+        return Ok(Exit::Done);
+    };
+    let viewer = Viewer::open(roots, arguments.pins.into())?;
+    for missing in viewer.missing() {
+        note(format!(
+            "no {}: {}; shown instead: {}",
+            missing.what, missing.why, missing.instead
+        ));
+    }
+    if arguments.watch {
+        return watch::run(&viewer, pid, range, arguments, context);
+    }
     let answer = Pages {
         schema: SCHEMA,
-        pid: arguments.pid,
-        pages,
+        pid,
+        pages: viewer.snapshot(pid, range.address, range.length_bytes)?,
+        missing: viewer.missing(),
     };
     context
         .output
-        .answer(&answer, |answer| text(&answer.pages))?;
+        .answer(&answer, |answer| text::table_of(&answer.pages))?;
     Ok(Exit::Done)
-}
-
-fn text(pages: &[PageView]) -> String {
-    let rows = pages.iter().map(|page| {
-        let address = format!("{:#x}", page.address);
-        match &page.state {
-            Some(state) => [
-                address,
-                format!("{:#x}", state.pfn),
-                state.pin_count.to_string(),
-                state.ref_count.to_string(),
-                state.map_count.to_string(),
-                state.order.to_string(),
-                state.flags.join(" "),
-            ],
-            None => {
-                let why = if page.pagemap.swapped {
-                    "swapped out"
-                } else {
-                    "not present"
-                };
-                let none = || "-".to_owned();
-                [
-                    address,
-                    none(),
-                    none(),
-                    none(),
-                    none(),
-                    none(),
-                    why.to_owned(),
-                ]
-            }
-        }
-    });
-    let heads = [
-        "address",
-        "frame",
-        "pins",
-        "references",
-        "mapped",
-        "order",
-        "flags",
-    ];
-    table(
-        &heads,
-        &["frame", "pins", "references", "mapped", "order"],
-        rows,
-    )
 }
 
 #[cfg(test)]
 mod tests {
-    use ::pages::{PageState, PagemapEntry};
-
     use super::*;
 
     #[test]
@@ -174,29 +198,5 @@ mod tests {
             let error = bad.parse::<Range>().unwrap_err();
             assert!(error.contains(needle), "{bad}: {error}");
         }
-    }
-
-    #[test]
-    fn absent_pages_are_told_apart() {
-        let state = PageState {
-            pfn: 0x1234,
-            head_pfn: 0x1234,
-            order: 0,
-            pin_count: 1,
-            ref_count: 1,
-            map_count: 1,
-            flags: vec!["uptodate".to_owned(), "anon".to_owned()],
-        };
-        let view = |address, bits, state| PageView {
-            address,
-            pagemap: PagemapEntry::from_bits(bits),
-            state,
-        };
-        let pages = [
-            view(0x7f00_0000_0000, 1 << 63 | 0x1234, Some(state)),
-            view(0x7f00_0000_1000, 1 << 62, None),
-            view(0x7f00_0000_2000, 0, None),
-        ];
-        insta::assert_snapshot!(text(&pages));
     }
 }

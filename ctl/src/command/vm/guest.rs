@@ -50,6 +50,9 @@ pub(crate) struct Guest {
     /// Load a module of the kernel beside ublk_drv, loop, null_blk, brd and ext4; may be given often.
     #[arg(long, value_name = "NAME")]
     module: Vec<String>,
+    /// Add words to the kernel's command line, such as 'lsm=lockdown lockdown=confidentiality'.
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    append: Vec<String>,
     /// Say nothing about fetching, building and booting.
     #[arg(long, short)]
     quiet: bool,
@@ -84,6 +87,7 @@ impl Guest {
                 memory_mib: self.memory.map(mebibytes).transpose()?,
                 count_instructions: self.count_instructions,
                 parallel: self.parallel,
+                append: self.append,
                 ..plain.machine
             },
             programs,
@@ -154,6 +158,8 @@ mod tests {
         assert!(vm.quiet && vm.optional_modules.contains(&"ublk_drv".to_owned()));
         assert_eq!(guest("--count-instructions").unwrap().machine.cpus, 1);
         assert!(guest("--parallel").unwrap().machine.parallel);
+        let words = guest("--append lockdown=confidentiality --append quiet").unwrap();
+        assert_eq!(words.machine.append, ["lockdown=confidentiality", "quiet"]);
     }
 
     #[test]
