@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    bench, buffer, completions, dev, events, fault, features, heal, hold, memory, pages, scenario,
-    stats, top, vm,
+    bench, buffer, completions, dev, events, fault, features, heal, hold, lab, memory, pages,
+    scenario, stats, top, vm,
 };
 use crate::context::Context;
 use crate::demo;
@@ -87,6 +87,9 @@ enum Command {
     /// Run fio jobs on a device and count what they cost.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Count the pins of every way of reaching a device; look for a vector that breaks a rule.
+    #[command(subcommand)]
+    Lab(lab::Command),
     /// Boot a real kernel in a virtual machine and run a command in it.
     #[command(subcommand)]
     Vm(vm::Command),
@@ -118,6 +121,7 @@ impl Cli {
             Command::Top(arguments) => top::run(&arguments, &context),
             Command::Pages(arguments) => pages::run(&arguments, &context),
             Command::Bench(command) => bench::run(command, &context),
+            Command::Lab(command) => lab::run(&command, &context),
             Command::Vm(command) => vm::run(command, &context),
             Command::Demo(arguments) => demo::run(&arguments, &context),
             Command::Completions(arguments) => completions::run(&arguments, &context),

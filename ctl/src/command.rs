@@ -9,6 +9,7 @@ pub(crate) mod fault;
 pub(crate) mod features;
 pub(crate) mod heal;
 pub(crate) mod hold;
+pub(crate) mod lab;
 pub(crate) mod memory;
 pub(crate) mod pages;
 pub(crate) mod scenario;

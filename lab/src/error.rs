@@ -75,6 +75,14 @@ pub enum LabError {
         /// Its virtual address.
         address: u64,
     },
+    /// A transfer that must succeed did not.
+    #[error("transfer by {what}: {source}")]
+    Transfer {
+        /// The way, the direction, the place.
+        what: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
     /// A system call failed.
     #[error("{action}: {source}")]
     Io {

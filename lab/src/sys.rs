@@ -6,6 +6,9 @@
     reason = "experiments map, unmap and fork while the kernel writes to their pages"
 )]
 
+pub(crate) mod buffer;
+pub(crate) mod vectors;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;

@@ -4,6 +4,7 @@ mod answers;
 mod api_fuzz;
 mod backing;
 mod bad_input;
+mod census;
 pub(crate) mod conformance;
 pub(crate) mod deferral;
 mod direction;
@@ -24,6 +25,7 @@ mod life_verbs;
 mod lifecycle;
 mod limits;
 mod operations;
+mod pages;
 mod protection;
 mod queues;
 mod recovery;
@@ -41,6 +43,7 @@ mod surroundings;
 mod top;
 mod trace;
 mod unprivileged;
+mod vector_fuzz;
 
 use crate::outcome::Case;
 
@@ -53,6 +56,7 @@ pub(crate) fn all() -> Vec<Case> {
         limits::CASES,
         durability::CASES,
         operations::CASES,
+        pages::CASES,
         protection::CASES,
         queues::CASES,
         registration::CASES,
@@ -81,6 +85,8 @@ pub(crate) fn all() -> Vec<Case> {
         surroundings::CASES,
         trace::CASES,
         unprivileged::CASES,
+        census::CASES,
+        vector_fuzz::CASES,
         safety::CASES,
         scenarios::CASES,
         schemas::CASES,
