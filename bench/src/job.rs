@@ -19,7 +19,10 @@ pub enum Direction {
     Mixed,
 }
 
-/// A job file with one job and without a device.
+/// The only device that a job file may name: the environment says which one it is.
+const DEVICE: &str = "${DEV}";
+
+/// A job file with one job and without a device of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// The name of its only section.
@@ -34,6 +37,12 @@ pub struct Job {
     pub block_size_bytes: u64,
     /// `iodepth`.
     pub depth: u32,
+    /// `numjobs`: clients that do the same beside each other.
+    pub clients: u32,
+    /// `ioengine`: how the client asks.
+    pub engine: String,
+    /// `direct`: past the page cache, so that the client's own pages are in the request.
+    pub direct: bool,
     /// `fixedbufs`: the buffers are registered, so that their pages are pinned once.
     pub fixed_buffers: bool,
     /// `verify`: the job reads back and compares what it wrote.
@@ -73,9 +82,9 @@ impl Job {
             detail,
         };
         let file = JobFile::read(text).map_err(bad)?;
-        if let Some((line, _)) = file.option("filename") {
+        if let Some((line, name)) = file.option("filename").filter(|(_, name)| *name != DEVICE) {
             return Err(bad(format!(
-                "line {line} sets filename, should leave the device to the command line"
+                "line {line} has filename={name}, should be filename={DEVICE} or leave it out"
             )));
         }
         let required = |key| {
@@ -99,16 +108,17 @@ impl Job {
                 "line {line} has bs={bs}, should be like 4k or 4096"
             ))
         })?;
-        let (line, depth) = required("iodepth")?;
-        let depth = depth
-            .parse()
-            .ok()
-            .filter(|depth| *depth > 0)
-            .ok_or_else(|| {
-                bad(format!(
-                    "line {line} has iodepth={depth}, should be 1 or more"
-                ))
-            })?;
+        let depth = JobFile::count("iodepth", required("iodepth")?).map_err(bad)?;
+        let clients = match file.option("numjobs") {
+            Some(option) => JobFile::count("numjobs", option).map_err(bad)?,
+            None => 1,
+        };
+        if clients > 1 && file.option("group_reporting").is_none() {
+            return Err(bad(
+                "it has numjobs but not group_reporting=1, should have both for one report"
+                    .to_owned(),
+            ));
+        }
         Ok(Self {
             name: file.section.clone(),
             text: text.to_owned(),
@@ -116,8 +126,14 @@ impl Job {
             direction,
             block_size_bytes,
             depth,
-            fixed_buffers: file.option("fixedbufs").is_some_and(|(_, on)| on != "0"),
-            verifies: file.option("verify").is_some_and(|(_, how)| how != "0"),
+            clients,
+            engine: file
+                .option("ioengine")
+                .map_or("psync", |(_, engine)| engine)
+                .to_owned(),
+            direct: file.is_on("direct"),
+            fixed_buffers: file.is_on("fixedbufs"),
+            verifies: file.is_on("verify"),
         })
     }
 }
@@ -162,6 +178,17 @@ impl<'a> JobFile<'a> {
         })
     }
 
+    /// A number from 1, as the option in this line has it.
+    fn count(key: &str, (line, value): (usize, &str)) -> std::result::Result<u32, String> {
+        let count = value.parse().ok().filter(|count| *count > 0);
+        count.ok_or_else(|| format!("line {line} has {key}={value}, should be 1 or more"))
+    }
+
+    /// Whether an option is there and not 0.
+    fn is_on(&self, key: &str) -> bool {
+        self.option(key).is_some_and(|(_, value)| value != "0")
+    }
+
     /// Line and value of an option; the last one counts, as in fio.
     fn option(&self, key: &str) -> Option<(usize, &'a str)> {
         self.options
@@ -173,7 +200,7 @@ impl<'a> JobFile<'a> {
 }
 
 /// A size as fio writes it: digits and perhaps k, m or g, powers of 1024.
-fn size_bytes(text: &str) -> Option<u64> {
+pub(crate) fn size_bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -201,12 +228,25 @@ mod tests {
         assert_eq!(job.direction, Direction::Destination);
         assert_eq!((job.block_size_bytes, job.depth), (4096, 32));
         assert!(job.fixed_buffers && !job.verifies);
+        assert!(job.direct && job.clients == 1 && job.engine == "psync");
+    }
+
+    #[test]
+    fn the_environments_device_is_accepted() {
+        let text = GOOD.replace("direct=1", "filename=${DEV}");
+        assert!(!Job::parse("x", &text).unwrap().direct);
     }
 
     #[test]
     fn bad_files_are_refused_with_a_line() {
         for (from, to, needle) in [
-            ("direct=1", "filename=/dev/sda", "line 4 sets filename"),
+            (
+                "direct=1",
+                "filename=/dev/sda",
+                "line 4 has filename=/dev/sda",
+            ),
+            ("fixedbufs", "numjobs=0", "line 10 has numjobs=0"),
+            ("fixedbufs", "numjobs=2", "not group_reporting"),
             ("rw=randread", "rw=trim", "line 7 has rw=trim"),
             ("rw=randread", "", "rw is missing"),
             ("bs=4k", "bs=4k-8k", "line 8 has bs=4k-8k"),

@@ -81,10 +81,11 @@ pub struct PinShare {
 }
 
 /// Pins that the kernel's rule gives a request of the job's client on a device that takes requests
-/// of at most `max_io_bytes`.
+/// of at most `max_io_bytes`. Through the page cache the pages are the kernel's own, which it locks
+/// and does not pin.
 #[must_use]
 pub fn rule_per_io(job: &Job, max_io_bytes: u64) -> u64 {
-    if job.fixed_buffers {
+    if job.fixed_buffers || !job.direct {
         return 0;
     }
     let attempts = if job.block_size_bytes > max_io_bytes {
@@ -141,6 +142,7 @@ mod tests {
         assert_eq!(rule_per_io(&job("rand-source-4k-qd1"), MAX), 1);
         assert_eq!(rule_per_io(&job("seq-destination-256k-qd1"), MAX), 64);
         assert_eq!(rule_per_io(&job("fixed-source-4k-qd32"), MAX), 0);
+        assert_eq!(rule_per_io(&job("buffered-source-64k"), MAX), 0);
     }
 
     #[test]

@@ -47,14 +47,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Every shipped job on every data path, and one of them on an `O_DIRECT` backing.
+    /// The short list of shipped jobs on every data path, and one of them on an `O_DIRECT` backing.
     ///
     /// # Errors
     /// A shipped job cannot be read, which a test rules out.
     pub(super) fn new(arguments: &Arguments, paths: &[DataPath]) -> Result<Self> {
         Ok(Self {
             paths: paths.to_vec(),
-            jobs: catalogue::all()?,
+            jobs: catalogue::core()?,
             direct: Job::load(DIRECT_JOB)?,
             limits: Limits {
                 runtime: arguments.runtime(),
