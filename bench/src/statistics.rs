@@ -1,67 +1,53 @@
-//! Percentiles of a latency histogram.
+//! What can be said of numbers that were measured, and how surely.
+//!
+//! Pure: no clock, no entropy, no files. A seed comes in as an argument, so that the same numbers give the
+//! same answer.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`histogram`] | latency percentiles of fio's bins, and their merging |
+//! | [`sample`] | mean, median, spread of few values |
+//! | [`series`] | how steady a run was: drift, stalls, from when on |
+//! | [`distribution`] | quantiles of the normal and of Student's distribution |
+//! | [`bootstrap`] | the interval of a ratio |
+//! | [`verdict`] | faster, slower or cannot tell |
 
-use std::collections::BTreeMap;
+pub mod bootstrap;
+pub mod distribution;
+pub mod histogram;
+pub mod sample;
+pub mod series;
+pub mod verdict;
 
-/// A histogram: how often each value, in ns, was seen.
-///
-/// The values are those that fio's json+ lists: the middle of a bin whose width is below 1/64 of
-/// its value (`plat_idx_to_val` in fio's `stat.c`), which bounds the error of a percentile.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Histogram {
-    bins: BTreeMap<u64, u64>,
+pub use histogram::Histogram;
+
+/// A count as a number to calculate with.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts and nanoseconds of one run are far below 2^52"
+)]
+pub fn number(count: u64) -> f64 {
+    count as f64
 }
 
-impl Histogram {
-    /// Adds the counts of `bins`.
-    pub fn add(&mut self, bins: &BTreeMap<u64, u64>) {
-        for (value, count) in bins {
-            *self.bins.entry(*value).or_default() += count;
-        }
-    }
-
-    /// The smallest value that at least `per_mille` thousandths of the samples do not exceed
-    /// (nearest rank, as fio reports it); `None` without samples.
-    #[must_use]
-    pub fn percentile(&self, per_mille: u64) -> Option<u64> {
-        let total: u64 = self.bins.values().sum();
-        let rank = (u128::from(total) * u128::from(per_mille)).div_ceil(1000);
-        let mut seen = 0_u128;
-        self.bins.iter().find_map(|(value, count)| {
-            seen += u128::from(*count);
-            (seen >= rank).then_some(*value)
-        })
-    }
+/// A length as a number to calculate with.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what is kept in memory is far below 2^52 values"
+)]
+pub(crate) fn count(length: usize) -> f64 {
+    length as f64
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn histogram(bins: &[(u64, u64)]) -> Histogram {
-        let mut histogram = Histogram::default();
-        histogram.add(&bins.iter().copied().collect());
-        histogram
-    }
-
-    #[test]
-    fn nearest_rank() {
-        let histogram = histogram(&[(10, 500), (20, 490), (30, 9), (40, 1)]);
-        assert_eq!(histogram.percentile(500), Some(10));
-        assert_eq!(histogram.percentile(501), Some(20));
-        assert_eq!(histogram.percentile(990), Some(20));
-        assert_eq!(histogram.percentile(999), Some(30));
-        assert_eq!(histogram.percentile(1000), Some(40));
-    }
-
-    #[test]
-    fn merging_counts_a_shared_value_once() {
-        let mut merged = histogram(&[(10, 1), (20, 1)]);
-        merged.add(&[(10, 2), (30, 4)].into_iter().collect());
-        assert_eq!(merged, histogram(&[(10, 3), (20, 1), (30, 4)]));
-    }
-
-    #[test]
-    fn no_samples_have_no_percentile() {
-        assert_eq!(Histogram::default().percentile(500), None);
-    }
+/// A number as an index or count: rounded down, at least 0.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "made positive first; what is above the range becomes its end"
+)]
+pub(crate) fn whole(number: f64) -> usize {
+    number.max(0.0).floor() as usize
 }
