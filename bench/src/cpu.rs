@@ -1,4 +1,4 @@
-//! CPU time of a process, from `/proc/PID/stat`.
+//! CPU time of a process and how often its threads were switched away from, from `/proc/PID`.
 
 use std::fs;
 use std::io;
@@ -22,6 +22,32 @@ pub fn used_ns(proc: &Path, pid: u32) -> Result<u64> {
         .map_err(|source| BenchError::Cpu { pid, source })
 }
 
+/// How often the threads of process `pid` that are there now were switched away from, of their own accord
+/// (they waited) or not.
+///
+/// # Errors
+/// [`BenchError::Cpu`] when there is no such process.
+pub fn switches(proc: &Path, pid: u32) -> Result<u64> {
+    let failed = |source| BenchError::Cpu { pid, source };
+    let tasks = fs::read_dir(proc.join(pid.to_string()).join("task")).map_err(failed)?;
+    let mut sum = 0;
+    for task in tasks {
+        let status = task.map_err(failed)?.path().join("status");
+        // A thread that ended meanwhile counts no more.
+        sum += fs::read_to_string(status).map_or(0, |status| switched(&status));
+    }
+    Ok(sum)
+}
+
+/// Both counts of a thread's `status` (`proc_pid_status(5)`).
+fn switched(status: &str) -> u64 {
+    status
+        .lines()
+        .filter_map(|line| line.split_once("ctxt_switches:"))
+        .filter_map(|(_, count)| count.trim().parse::<u64>().ok())
+        .sum()
+}
+
 /// Fields 14 and 15, user and system time (`proc_pid_stat(5)`).
 fn parse(stat: &str) -> Option<u64> {
     // Field 2 is a name in parentheses that may hold anything, so counting begins after it.
@@ -42,6 +68,13 @@ mod tests {
         assert_eq!(parse(stat), Some(42 * TICK_NS));
         assert_eq!(parse("7 (a) S 1"), None);
         assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn both_kinds_of_switches_count() {
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t3\n";
+        assert_eq!(switched(status), 10);
+        assert!(switches(Path::new("/proc"), std::process::id()).unwrap() > 0);
     }
 
     #[test]

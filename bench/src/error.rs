@@ -43,6 +43,48 @@ pub enum BenchError {
         /// The program that was looked for.
         program: PathBuf,
     },
+    /// fio is older than what this crate understands.
+    #[error("use {}: it says it is `{version}`, should be fio 3.33 or later", program.display())]
+    OldFio {
+        /// The program.
+        program: PathBuf,
+        /// What it says it is.
+        version: String,
+    },
+    /// fio's logs are not what fio 3.33 writes.
+    #[error("understand fio's log {}: {detail}", path.display())]
+    BadLog {
+        /// The file.
+        path: PathBuf,
+        /// What was found, and what would be right.
+        detail: String,
+    },
+    /// The device went away during a run.
+    #[error("finish the run on {}: the device is gone; what was finished before is kept", path.display())]
+    Vanished {
+        /// The device.
+        path: PathBuf,
+    },
+    /// A matrix file that cannot be used.
+    #[error("use the matrix {name}: {detail}")]
+    BadMatrix {
+        /// Name or path.
+        name: String,
+        /// What is wrong where, and what would be right.
+        detail: String,
+    },
+    /// A device for a cell cannot be made, or what was asked of it not done.
+    #[error("{action}")]
+    Device {
+        /// What was tried.
+        action: String,
+        /// What the daemon answered.
+        #[source]
+        source: api::ClientError,
+    },
+    /// A peer's device cannot be made.
+    #[error("make the peer's device: {0}")]
+    Peer(String),
     /// fio ended without doing any I/O.
     #[error("run fio: it ended with {status} and did no I/O: {message}")]
     FioFailed {
@@ -73,6 +115,28 @@ pub enum BenchError {
     BadReport {
         /// What was found, and what would be right.
         detail: String,
+    },
+    /// A result file that cannot be used.
+    #[error("read the result file {}: {detail}", path.display())]
+    BadRecord {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        detail: String,
+    },
+    /// Result files that are not shards of one session.
+    #[error("merge the result files: {detail}")]
+    NotMergeable {
+        /// What does not fit.
+        detail: String,
+    },
+    /// A result file that could not be written. What was there before is still there.
+    #[error("save {}", path.display())]
+    NotSaved {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
     },
     /// A verify job did not read back what it wrote.
     #[error("verify: fio read {read} of {written} blocks back, should be all (bound it by size)")]
@@ -108,7 +172,7 @@ impl BenchError {
     #[must_use]
     pub fn is_missing_requirement(&self) -> bool {
         match self {
-            Self::NoFio { .. } => true,
+            Self::NoFio { .. } | Self::OldFio { .. } => true,
             Self::Pages(error) => error.is_missing_requirement(),
             _ => false,
         }

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use crate::child::Running;
 use crate::error::io_error;
+use crate::fio_log::{Log, Logs};
 use crate::fio_output::FioOutput;
 use crate::{BenchError, Job, Observer, Result};
 
+/// The oldest fio whose report and logs are understood.
+pub const LEAST: (u32, u32) = (3, 33);
 /// How much of fio's complaints an error shows.
 const COMPLAINT_LINES: usize = 6;
 
@@ -39,9 +42,30 @@ impl Default for Fio {
     }
 }
 
+/// What fio is told to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// What it runs on.
+    pub device: &'a Path,
+    /// What ends it.
+    pub bound: Bound,
+    /// Seed of its random offsets.
+    pub seed: u64,
+    /// When it counts as hung.
+    pub limit: Duration,
+    /// What it writes down while it runs.
+    pub logs: Logs,
+}
+
 /// What a run left behind.
 #[derive(Debug, Clone)]
 pub struct FioRun {
+    /// The report as fio wrote it.
+    pub raw: String,
+    /// What it wrote down while it ran.
+    pub log: Log,
     /// The report.
     pub output: FioOutput,
     /// What fio printed to standard error.
@@ -56,7 +80,34 @@ impl Fio {
         }
     }
 
-    /// Runs a job on `device` and waits for it, at most `limit`.
+    /// Its version, such as `fio-3.33`.
+    ///
+    /// # Errors
+    /// [`BenchError::NoFio`], [`BenchError::OldFio`] below [`LEAST`], [`BenchError::Io`].
+    pub fn version(&self) -> Result<String> {
+        let output = Command::new(&self.program).arg("--version").output();
+        let output = output.map_err(|source| self.not_started(source))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = text.trim().to_owned();
+        match numbers(&version) {
+            Some(numbers) if numbers >= LEAST => Ok(version),
+            _ => Err(BenchError::OldFio {
+                program: self.program.clone(),
+                version,
+            }),
+        }
+    }
+
+    fn not_started(&self, source: io::Error) -> BenchError {
+        match source.kind() {
+            io::ErrorKind::NotFound => BenchError::NoFio {
+                program: self.program.clone(),
+            },
+            _ => io_error("start fio")(source),
+        }
+    }
+
+    /// Runs a job and waits for it.
     ///
     /// The child stays in the caller's process group, so that Ctrl-C at a terminal ends it with
     /// the caller; when this function returns it has ended, unless the error is
@@ -66,35 +117,25 @@ impl Fio {
     /// [`BenchError::NoFio`], [`BenchError::FioFailed`], [`BenchError::TimedOut`],
     /// [`BenchError::Interrupted`], [`BenchError::Stuck`], [`BenchError::BadReport`],
     /// [`BenchError::Io`].
-    pub fn run(
-        &self,
-        job: &Job,
-        device: &Path,
-        bound: Bound,
-        seed: u64,
-        limit: Duration,
-        observer: &mut dyn Observer,
-    ) -> Result<FioRun> {
+    pub fn run(&self, order: &Order<'_>, observer: &mut dyn Observer) -> Result<FioRun> {
         let directory = tempfile::tempdir().map_err(io_error("make a temporary directory"))?;
         let report = directory.path().join("report.json");
         let file = directory.path().join("job.fio");
-        fs::write(&file, &job.text).map_err(io_error("write the job file"))?;
+        fs::write(&file, &order.job.text).map_err(io_error("write the job file"))?;
         let child = Command::new(&self.program)
-            .args(arguments(device, bound, seed))
+            .args(arguments(order))
+            .args(order.logs.arguments())
             .arg(with_path("--output=", &report))
             .arg(file)
+            // For the job files that name it; for others the option does.
+            .env("DEV", escaped(order.device))
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => BenchError::NoFio {
-                    program: self.program.clone(),
-                },
-                _ => io_error("start fio")(source),
-            })?;
-        let (status, complaints) = Running::new(child).wait(limit, observer)?;
+            .map_err(|source| self.not_started(source))?;
+        let (status, complaints) = Running::new(child).wait(order.limit, observer)?;
         let failed = || BenchError::FioFailed {
             status: status.to_string(),
             message: summary(&complaints),
@@ -111,12 +152,18 @@ impl Fio {
         if output.job()?.ios() == 0 {
             return Err(failed());
         }
-        Ok(FioRun { output, complaints })
+        let log = order.logs.read(directory.path(), order.job.direction)?;
+        Ok(FioRun {
+            raw: text,
+            log,
+            output,
+            complaints,
+        })
     }
 }
 
 /// The options that every run has. fio takes them as defaults that the job file may override.
-fn arguments(device: &Path, bound: Bound, seed: u64) -> Vec<OsString> {
+fn arguments(order: &Order<'_>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         // One process, so that killing it ends all of fio.
         "--thread",
@@ -129,9 +176,9 @@ fn arguments(device: &Path, bound: Bound, seed: u64) -> Vec<OsString> {
     ]
     .map(OsString::from)
     .to_vec();
-    arguments.push(with_path("--filename=", &escaped(device)));
-    arguments.push(format!("--randseed={seed}").into());
-    match bound {
+    arguments.push(with_path("--filename=", &escaped(order.device)));
+    arguments.push(format!("--randseed={}", order.seed).into());
+    match order.bound {
         Bound::Time(time) => {
             arguments.push("--time_based".into());
             arguments.push(format!("--runtime={}ms", time.as_millis()).into());
@@ -154,6 +201,13 @@ fn with_path(option: &str, path: &Path) -> OsString {
     let mut argument = OsString::from(option);
     argument.push(path);
     argument
+}
+
+/// The numbers of a version such as `fio-3.33` or `fio-3.39-31-gabc`.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let (major, rest) = version.strip_prefix("fio-")?.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn summary(complaints: &[String]) -> String {
@@ -199,8 +253,24 @@ mod tests {
         let body = body.replace("$data", data.to_str().unwrap());
         let fio = fake(directory.path(), &body);
         let job = Job::load("rand-destination-4k-qd1").unwrap();
-        let device = Path::new("/dev/null");
-        fio.run(&job, device, Bound::Ios(1), 7, limit, observer)
+        fio.run(
+            &Order {
+                limit,
+                ..order(&job)
+            },
+            observer,
+        )
+    }
+
+    fn order(job: &Job) -> Order<'_> {
+        Order {
+            job,
+            device: Path::new("/dev/null"),
+            bound: Bound::Ios(1),
+            seed: 7,
+            limit: LONG,
+            logs: Logs::None,
+        }
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -260,23 +330,43 @@ mod tests {
     fn a_missing_program_is_named() {
         let _turn = turn();
         let job = Job::load("rand-destination-4k-qd1").unwrap();
-        let error = Fio::at("/nowhere/fio")
-            .run(
-                &job,
-                Path::new("/dev/null"),
-                Bound::Ios(1),
-                7,
-                LONG,
-                &mut Quiet,
-            )
-            .unwrap_err();
+        let fio = Fio::at("/nowhere/fio");
+        assert!(matches!(fio.version(), Err(BenchError::NoFio { .. })));
+        let error = fio.run(&order(&job), &mut Quiet).unwrap_err();
         assert!(error.is_missing_requirement() && error.to_string().contains("package fio"));
+    }
+
+    #[test]
+    fn an_old_fio_is_refused() {
+        let _turn = turn();
+        let directory = tempfile::tempdir().unwrap();
+        for (says, fits) in [
+            ("fio-3.33", true),
+            ("fio-3.39-31-gabc", true),
+            ("fio-4.0", true),
+            ("fio-3.16", false),
+            ("fio-2.99", false),
+            ("something else", false),
+        ] {
+            let found = fake(directory.path(), &format!("echo {says}")).version();
+            assert_eq!(found.is_ok(), fits, "{says}");
+            if let Err(error) = found {
+                assert!(error.is_missing_requirement(), "{error}");
+                assert!(error.to_string().contains(says), "{error}");
+            }
+        }
     }
 
     #[test]
     fn bounds_and_devices_become_options() {
         let text = |bound| {
-            let arguments = arguments(Path::new("/dev/a:b"), bound, 7);
+            let job = Job::load("rand-destination-4k-qd1").unwrap();
+            let device = Path::new("/dev/a:b");
+            let arguments = arguments(&Order {
+                device,
+                bound,
+                ..order(&job)
+            });
             let words: Vec<_> = arguments
                 .iter()
                 .map(|word| word.to_str().unwrap())

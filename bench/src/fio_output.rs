@@ -44,6 +44,9 @@ pub struct FioJob {
     job_runtime: u64,
     usr_cpu: f64,
     sys_cpu: f64,
+    /// How often its threads were switched away from.
+    #[serde(default)]
+    ctx: u64,
 }
 
 /// Requests of one direction.
@@ -167,6 +170,12 @@ impl FioJob {
     )]
     pub fn cpu_ns(&self) -> u64 {
         ((self.usr_cpu + self.sys_cpu) / 100.0 * self.job_runtime as f64 * 1e6) as u64
+    }
+
+    /// How often a thread of fio's own job was switched away from.
+    #[must_use]
+    pub const fn switches(&self) -> u64 {
+        self.ctx
     }
 
     fn sections(&self, direction: Direction) -> impl Iterator<Item = &FioDirection> {

@@ -7,9 +7,14 @@
 //! |---|---|
 //! | [`catalogue`] | the shipped job files |
 //! | [`fio_output`] | fio's json+ report |
+//! | [`fio_log`] | what fio writes down while it runs |
 //! | [`pins`] | how pins are counted, and how client and daemon are told apart |
 //! | [`cpu`] | the daemon's CPU time |
-//! | [`statistics`] | percentiles |
+//! | [`statistics`] | percentiles, spread, steadiness, and what a difference is worth |
+//! | [`matrix`], [`session`] | many cells, measured round by round |
+//! | [`record`] | the result file |
+//! | [`report`] | tables, and a page with figures |
+//! | [`compare`] | two result files against each other |
 //! | [`table`] | results as rows for people |
 //!
 //! # Errors
@@ -19,22 +24,33 @@
 
 pub mod catalogue;
 mod child;
+pub mod compare;
 pub mod cpu;
 mod error;
 mod fio;
+pub mod fio_log;
 pub mod fio_output;
 mod job;
+mod machine;
+pub mod matrix;
 mod measure;
 mod observer;
 pub mod pins;
+pub mod record;
+pub mod report;
 mod result;
+pub mod session;
+mod setup;
 pub mod statistics;
 pub mod table;
 
 pub use error::{BenchError, Result};
-pub use fio::{Bound, Fio, FioRun};
+pub use fio::{Bound, Fio, FioRun, LEAST as LEAST_FIO, Order};
+pub use fio_log::{Log, Logs};
 pub use job::{Direction, Job};
-pub use measure::{Bench, Limits, Setup};
+pub use machine::Machine;
+pub use measure::{Bench, Measured};
 pub use observer::{Observer, Progress, Quiet};
 pub use pins::Backing;
 pub use result::{JobResult, LatencyNs};
+pub use setup::{Limits, Setup};

@@ -1,92 +1,25 @@
 //! A job with everything that is counted around it.
 
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pages::{PinCounters, Roots, VmStat};
 
-use crate::fio::{Bound, Fio, FioRun};
-use crate::pins::{self, Backing, Counted};
+use crate::fio::{Bound, Fio, FioRun, Order};
+use crate::fio_log::{Log, Logs};
+use crate::pins::{self, Counted};
+use crate::record::Cost;
 use crate::result::latency;
+use crate::setup::{Setup, check_device};
+use crate::statistics::{Histogram, number};
 use crate::{BenchError, Job, JobResult, Observer, Result, cpu};
 
 /// How long pins may outlive the job. A completion can be seen before its pins are given back
 /// (`blkdev_bio_end_io_async`), and a ring with registered buffers is torn down by a worker.
 const SETTLE: Duration = Duration::from_secs(1);
 const SETTLE_POLL: Duration = Duration::from_millis(10);
-
-/// How much a job may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// How long a job runs that does not verify.
-    pub runtime: Duration,
-    /// Requests instead of a time, for what is counted per request.
-    pub ios: Option<u64>,
-    /// Bytes that a verify job writes and reads back.
-    pub verify_size_bytes: u64,
-    /// When fio counts as hung, beyond `runtime`.
-    pub timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            runtime: Duration::from_secs(3),
-            ios: None,
-            verify_size_bytes: 32 << 20,
-            timeout: Duration::from_secs(120),
-        }
-    }
-}
-
-impl Limits {
-    /// What ends `job`. A verify job is never cut short by time, it would verify nothing.
-    fn bound(&self, job: &Job) -> Bound {
-        match self.ios {
-            _ if job.verifies => Bound::SizeBytes(self.verify_size_bytes),
-            Some(ios) => Bound::Ios(ios),
-            None => Bound::Time(self.runtime),
-        }
-    }
-}
-
-/// What a job runs on.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The block device, or a regular file.
-    pub device: PathBuf,
-    /// Its data path, for the result.
-    pub data_path: String,
-    /// Whether the daemon may pin pages itself.
-    pub backing: Backing,
-    /// The longest request that the device takes unsplit.
-    pub max_io_bytes: u64,
-    /// The daemon, whose CPU time counts; `None` for a device that the kernel serves.
-    pub daemon_pid: Option<u32>,
-    /// How much to do.
-    pub limits: Limits,
-    /// Seed of fio's random offsets.
-    pub seed: u64,
-}
-
-impl Setup {
-    /// For a device of bvecd.
-    #[must_use]
-    pub fn of_device(device: &api::Device, limits: Limits, seed: u64) -> Self {
-        Self {
-            device: PathBuf::from(&device.path),
-            data_path: device.data_path.to_string(),
-            backing: Backing::of(&device.target),
-            max_io_bytes: device.max_io_bytes.into(),
-            daemon_pid: Some(device.daemon_pid),
-            limits,
-            seed,
-        }
-    }
-}
 
 /// Runs jobs and counts.
 #[derive(Debug)]
@@ -113,21 +46,91 @@ impl Bench {
         }
     }
 
+    /// The fio that it runs.
+    #[must_use]
+    pub const fn fio(&self) -> &Fio {
+        &self.fio
+    }
+
     /// Runs one job. A job with fixed buffers is run for one request first, see [`crate::pins`].
     ///
     /// # Errors
     /// [`BenchError::BadDevice`] before anything runs, [`BenchError::Pages`] when pins cannot be
     /// counted, [`BenchError::NotVerified`], and those of [`Fio::run`].
     pub fn run(&self, job: &Job, setup: &Setup, observer: &mut dyn Observer) -> Result<JobResult> {
+        Ok(self.measure(job, setup, Logs::None, observer)?.job)
+    }
+
+    /// Runs one job, and keeps everything that is known of the run.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; [`BenchError::BadLog`]; [`BenchError::Vanished`] when the device is gone
+    /// afterwards, whatever fio says.
+    pub fn measure(
+        &self,
+        job: &Job,
+        setup: &Setup,
+        logs: Logs,
+        observer: &mut dyn Observer,
+    ) -> Result<Measured> {
         check_device(&setup.device)?;
         let short = if job.fixed_buffers {
-            let run = self.count(job, setup, Bound::Ios(1), observer)?;
+            let run = self.count(job, setup, Bound::Ios(1), Logs::None, observer)?;
             Some(run.counted)
         } else {
             None
         };
-        let run = self.count(job, setup, setup.limits.bound(job), observer)?;
-        result(job, setup, &run, short)
+        let bound = setup.limits.bound(job);
+        let run = self.count(job, setup, bound, logs, observer);
+        if fs::metadata(&setup.device).is_err() {
+            return Err(BenchError::Vanished {
+                path: setup.device.clone(),
+            });
+        }
+        let run = run?;
+        Ok(Measured {
+            job: result(job, setup, &run, short)?,
+            histogram: run.fio.output.job()?.latencies(job.direction),
+            cost: cost(setup, &run)?,
+            log: run.fio.log,
+            raw: run.fio.raw,
+        })
+    }
+
+    /// Runs a job for a while without counting, so that what comes next meets a warm device. A job that
+    /// verifies is not: its warm-up would be its result.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn warm_up(
+        &self,
+        job: &Job,
+        setup: &Setup,
+        time: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        if job.verifies || time.is_zero() {
+            return Ok(());
+        }
+        check_device(&setup.device)?;
+        let order = self.order(job, setup, Bound::Time(time), Logs::None);
+        self.fio.run(&order, observer)?;
+        Ok(())
+    }
+
+    fn order<'a>(&self, job: &'a Job, setup: &'a Setup, bound: Bound, logs: Logs) -> Order<'a> {
+        let time = match bound {
+            Bound::Time(time) => time,
+            _ => Duration::ZERO,
+        };
+        Order {
+            job,
+            device: &setup.device,
+            bound,
+            seed: setup.seed,
+            limit: setup.limits.timeout + time,
+            logs,
+        }
     }
 
     fn count(
@@ -135,23 +138,20 @@ impl Bench {
         job: &Job,
         setup: &Setup,
         bound: Bound,
+        logs: Logs,
         observer: &mut dyn Observer,
     ) -> Result<Run> {
-        let limit = setup.limits.timeout
-            + match bound {
-                Bound::Time(time) => time,
-                _ => Duration::ZERO,
-            };
-        let daemon_cpu = || match setup.daemon_pid {
-            Some(pid) => cpu::used_ns(&self.proc, pid),
+        let daemon = |count: fn(&Path, u32) -> Result<u64>| match setup.daemon_pid {
+            Some(pid) => count(&self.proc, pid),
             None => Ok(0),
         };
         let pins_before = self.vmstat.pins()?;
-        let cpu_before = daemon_cpu()?;
-        let fio = self
-            .fio
-            .run(job, &setup.device, bound, setup.seed, limit, observer)?;
-        let cpu_after = daemon_cpu()?;
+        let cpu_before = daemon(cpu::used_ns)?;
+        let switches_before = daemon(cpu::switches)?;
+        let order = self.order(job, setup, bound, logs);
+        let fio = self.fio.run(&order, observer)?;
+        let cpu_after = daemon(cpu::used_ns)?;
+        let switches_after = daemon(cpu::switches)?;
         let pins = self.settled(pins_before)?;
         let ios = fio.output.job()?.ios();
         Ok(Run {
@@ -162,6 +162,7 @@ impl Bench {
             },
             outstanding: pins.outstanding(),
             daemon_cpu_ns: cpu_after.saturating_sub(cpu_before),
+            daemon_switches: switches_after.saturating_sub(switches_before),
         })
     }
 
@@ -178,12 +179,40 @@ impl Bench {
     }
 }
 
+/// Everything that is known of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The numbers that every job has.
+    pub job: JobResult,
+    /// Completion latencies in fio's bins.
+    pub histogram: Histogram,
+    /// What it cost, apart for client and daemon.
+    pub cost: Cost,
+    /// The run over time.
+    pub log: Log,
+    /// fio's own report.
+    pub raw: String,
+}
+
 /// A run of fio with what was counted around it.
 struct Run {
     fio: FioRun,
     counted: Counted,
     outstanding: i64,
     daemon_cpu_ns: u64,
+    daemon_switches: u64,
+}
+
+fn cost(setup: &Setup, run: &Run) -> Result<Cost> {
+    let fio = run.fio.output.job()?;
+    let per_io = |count: u64| number(count) / number(fio.ios().max(1));
+    let daemons = |count: u64| setup.daemon_pid.map(|_| per_io(count));
+    Ok(Cost {
+        client_cpu_ns_per_io: per_io(fio.cpu_ns()),
+        daemon_cpu_ns_per_io: daemons(run.daemon_cpu_ns),
+        client_switches_per_io: per_io(fio.switches()),
+        daemon_switches_per_io: daemons(run.daemon_switches),
+    })
 }
 
 #[expect(
@@ -225,27 +254,11 @@ fn result(job: &Job, setup: &Setup, run: &Run, short: Option<Counted>) -> Result
     })
 }
 
-/// fio would make a missing device a regular file, and read a character device.
-fn check_device(path: &Path) -> Result<()> {
-    let bad = |detail: String| BenchError::BadDevice {
-        path: path.to_owned(),
-        detail,
-    };
-    let kind = fs::metadata(path)
-        .map_err(|error| bad(format!("{error}; should be a block device")))?
-        .file_type();
-    if kind.is_block_device() || kind.is_file() {
-        Ok(())
-    } else {
-        Err(bad("it is neither a block device nor a file".to_owned()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Quiet;
     use crate::fio_output::FioOutput;
+    use crate::{Backing, Limits, Quiet};
 
     const READ: &str = include_str!("../tests/data/rand-destination-4k-qd32.json");
     const VERIFY_BAD: &str = include_str!("../tests/data/verify-4k-qd32-bad.json");
@@ -267,6 +280,8 @@ mod tests {
         let ios = output.job().unwrap().ios();
         Run {
             fio: FioRun {
+                raw: report.to_owned(),
+                log: Log::default(),
                 output,
                 complaints: Vec::new(),
             },
@@ -276,6 +291,7 @@ mod tests {
             },
             outstanding: 0,
             daemon_cpu_ns: ios * 1000,
+            daemon_switches: ios,
         }
     }
 
@@ -288,6 +304,19 @@ mod tests {
         assert!(result.cpu_ns_per_io > 1000.0, "fio's own time is added");
         assert!(result.latency_ns.p50 <= result.latency_ns.p99);
         assert_eq!((result.depth, result.block_size_bytes), (32, 4096));
+    }
+
+    #[test]
+    fn a_cost_is_the_daemons_only_if_there_is_one() {
+        let served = Setup {
+            daemon_pid: Some(1),
+            ..setup()
+        };
+        let run = run(READ, 1);
+        assert_eq!(cost(&setup(), &run).unwrap().daemon_cpu_ns_per_io, None);
+        let cost = cost(&served, &run).unwrap();
+        assert_eq!(cost.daemon_switches_per_io, Some(1.0));
+        assert!(cost.client_cpu_ns_per_io > 0.0);
     }
 
     #[test]
@@ -338,20 +367,6 @@ mod tests {
                 written: 1024
             }
         ));
-    }
-
-    #[test]
-    fn verify_jobs_are_bound_by_size() {
-        let verify = Job::load("verify-4k-qd32").unwrap();
-        let plain = Job::load("rand-source-4k-qd1").unwrap();
-        let limits = Limits {
-            ios: Some(9),
-            ..Limits::default()
-        };
-        assert_eq!(limits.bound(&verify), Bound::SizeBytes(32 << 20));
-        assert_eq!(limits.bound(&plain), Bound::Ios(9));
-        let timed = Limits::default().bound(&plain);
-        assert_eq!(timed, Bound::Time(Duration::from_secs(3)));
     }
 
     #[test]

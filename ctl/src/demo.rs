@@ -11,7 +11,7 @@
 //! | [`page`], [`chart`] | `report.html` and its plots |
 
 mod chart;
-mod machine;
+
 mod measure;
 mod observe;
 mod page;
@@ -33,7 +33,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, note};
-use machine::Machine;
+use bench::Machine;
 use report::Report;
 use stage::Stage;
 
@@ -41,8 +41,8 @@ use stage::Stage;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Starts a bvecd of its own on a private socket, makes a loop device of 256 MiB per data path, runs
-every shipped fio job on it, then holds a read and shows its page, then makes one sector fail once.
-Writes DIR/report.json and DIR/report.html, and leaves nothing else behind. Needs root, a kernel
+the short list of fio jobs on it, then holds a read and shows its page, then makes one sector fail
+once. Writes DIR/report.json and DIR/report.html, and leaves nothing else behind. Needs root, a kernel
 with ublk and fio; `cargo xtask demo` runs it in a virtual machine. Ends with 1 when a number is not
 what it must be.
 

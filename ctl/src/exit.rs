@@ -149,10 +149,15 @@ fn code_of_bench(error: &BenchError) -> u8 {
         BenchError::Pages(error) => code_of_pages(error),
         BenchError::UnknownJob { .. }
         | BenchError::BadJob { .. }
+        | BenchError::BadMatrix { .. }
+        | BenchError::BadRecord { .. }
+        | BenchError::NotMergeable { .. }
         | BenchError::BadDevice { .. } => 2,
+        BenchError::Device { source, .. } => source.exit_code(),
         BenchError::FioFailed { .. }
         | BenchError::TimedOut { .. }
         | BenchError::Stuck { .. }
+        | BenchError::Vanished { .. }
         | BenchError::NotVerified { .. } => 1,
         BenchError::Interrupted => INTERRUPTED,
         _ if error.is_missing_requirement() => 4,

@@ -5,7 +5,7 @@ use bench::{Backing, JobResult};
 use lab::{Fault, HeldPage};
 use serde::{Deserialize, Serialize};
 
-use super::machine::Machine;
+use bench::Machine;
 
 /// What the demo found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,7 +124,7 @@ pub(crate) mod tests {
                     backing,
                     max_io_bytes: 512 << 10,
                 });
-                for job in bench::catalogue::all().unwrap() {
+                for job in bench::catalogue::core().unwrap() {
                     if direct && job.name != super::super::measure::DIRECT_JOB {
                         continue;
                     }

@@ -7,10 +7,10 @@ use api::fault::Status;
 use bench::Backing;
 use lab::{Fault, HeldPage, PageCounts};
 
-use super::machine::Machine;
 use super::report::{Measured, jobs_on};
 use crate::command::bench::results_text;
 use crate::output::{counted, table};
+use bench::Machine;
 
 /// Why the last table differs from those above.
 pub(super) const DIRECT: &str = "\

@@ -1,4 +1,4 @@
-//! What the demo ran on.
+//! What a measurement ran on.
 
 use std::fs;
 use std::thread;
@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 
 /// The machine, as far as numbers depend on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// CPUs that this process may use.
-    pub(crate) cpus: usize,
+    pub cpus: usize,
     /// `kvm`, `tcg`, or `none` for a machine of its own or one under another hypervisor.
-    pub(crate) accel: String,
+    pub accel: String,
 }
 
 impl Machine {
     /// This one.
-    pub(crate) fn this() -> Self {
+    #[must_use]
+    pub fn this() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let clocks = read("/sys/devices/system/clocksource/clocksource0/available_clocksource");
         let vendor = read("/sys/class/dmi/id/sys_vendor");

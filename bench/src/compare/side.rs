@@ -1,0 +1,214 @@
+//! One side of a comparison, from either kind of result file.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Metric, Origin};
+use crate::record::{CellResult, Record, RunResult, store};
+use crate::statistics::number;
+use crate::{BenchError, Result};
+
+/// What a side of a comparison has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Side {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What must be equal for a fair comparison, with its name.
+    pub facts: Vec<(&'static str, String)>,
+    /// Whether the session that made it came to its end.
+    pub complete: bool,
+    /// Every value of every cell.
+    pub values: Vec<Values>,
+}
+
+/// The repeats of one value of one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values {
+    /// The cell's name.
+    pub cell: String,
+    /// The job file, where the result file has it.
+    pub job_text: String,
+    /// What the values are.
+    pub metric: Metric,
+    /// Whether they are exact counts.
+    pub exact: bool,
+    /// One a repeat.
+    pub values: Vec<f64>,
+}
+
+/// `target/cost/result.json` and `target/bench-peers/result.json`.
+#[derive(Debug, Deserialize)]
+struct Instructions {
+    kernel: String,
+    results: Vec<Row>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    peer: String,
+    target: String,
+    data_path: Option<String>,
+    transport: Option<String>,
+    job: String,
+    measure: String,
+    values: Vec<f64>,
+}
+
+impl Side {
+    /// Reads a file of either kind.
+    ///
+    /// # Errors
+    /// [`BenchError::BadRecord`] when there is no such file or it is of neither kind.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bad = |detail| BenchError::BadRecord {
+            path: path.to_owned(),
+            detail,
+        };
+        let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        Self::parse(&text).map_err(bad)
+    }
+
+    /// Understands the text of a file of either kind; the error says what is wrong.
+    ///
+    /// # Errors
+    /// It is of neither kind.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        match serde_json::from_str::<Instructions>(text) {
+            Ok(file) => Self::of_instructions(file),
+            Err(_) => store::parse(text).map(|record| Self::of(&record)),
+        }
+    }
+
+    /// Of a record.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let environment = &record.environment;
+        let values = record.cells.iter().flat_map(|cell| {
+            let metrics = Metric::ALL.into_iter();
+            metrics.map(move |metric| Values {
+                cell: cell.cell.to_string(),
+                job_text: cell.cell.job_text.clone(),
+                metric,
+                exact: false,
+                values: of_cell(cell, metric),
+            })
+        });
+        Self {
+            origin: Origin {
+                revision: Some(environment.revision.clone()),
+                kernel: environment.kernel.clone(),
+            },
+            facts: vec![
+                ("kernel", environment.kernel.clone()),
+                ("CPU", environment.cpu_model.clone()),
+                ("number of CPUs", environment.machine.cpus.to_string()),
+                ("accelerator", environment.machine.accel.clone()),
+                ("governor", environment.governor.clone().unwrap_or_default()),
+                ("fio", environment.fio_version.clone()),
+                ("runtime in ns", record.plan.runtime_ns.to_string()),
+            ],
+            complete: record.complete,
+            values: values.collect(),
+        }
+    }
+
+    fn of_instructions(file: Instructions) -> std::result::Result<Self, String> {
+        let values = file.results.into_iter().map(|row| {
+            let (metric, exact) = match row.measure.as_str() {
+                "instructions_per_io" => (Metric::Instructions, true),
+                "iops" => (Metric::Iops, false),
+                other => {
+                    return Err(format!(
+                        "it has the measure {other}, should be instructions_per_io or iops"
+                    ));
+                }
+            };
+            let words = [
+                Some(row.peer),
+                Some(row.target),
+                row.data_path,
+                row.transport,
+            ];
+            let words: Vec<String> = words.into_iter().flatten().collect();
+            Ok(Values {
+                cell: format!("{}: {}", words.join(" "), row.job),
+                job_text: String::new(),
+                metric,
+                exact,
+                values: row.values,
+            })
+        });
+        Ok(Self {
+            origin: Origin {
+                revision: None,
+                kernel: file.kernel.clone(),
+            },
+            facts: vec![("kernel", file.kernel)],
+            complete: true,
+            values: values.collect::<std::result::Result<_, _>>()?,
+        })
+    }
+}
+
+/// The values of a cell's runs.
+#[must_use]
+pub fn of_cell(cell: &CellResult, metric: Metric) -> Vec<f64> {
+    cell.values(|run| value(run, metric))
+}
+
+fn value(run: &RunResult, metric: Metric) -> f64 {
+    match metric {
+        Metric::Iops => run.job.iops,
+        Metric::Bandwidth => run.job.bandwidth_bytes_per_s,
+        Metric::P50 => number(run.percentiles_ns.p50),
+        Metric::P99 => number(run.percentiles_ns.p99),
+        Metric::P99_9 => number(run.percentiles_ns.p99_9),
+        Metric::Cpu => run.job.cpu_ns_per_io,
+        // Not in such a file.
+        Metric::Instructions => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Options, compare};
+    use crate::statistics::verdict::Verdict;
+
+    fn counted(instructions: f64) -> String {
+        format!(
+            "{{\"schema\":1,\"kernel\":\"7.3\",\"rounds\":1,\"results\":[{{\"peer\":\"bvecd\",\"target\":\"null\",\
+             \"data_path\":\"copy\",\"transport\":\"per-io\",\"job\":\"rand-destination-4k-qd1\",\
+             \"block_size_bytes\":4096,\"depth\":1,\"direction\":\"destination\",\
+             \"measure\":\"instructions_per_io\",\"values\":[{instructions}],\"median\":{instructions}}}]}}"
+        )
+    }
+
+    #[test]
+    fn five_percent_more_instructions_are_slower() {
+        let options = Options {
+            metrics: vec![Metric::P99],
+            least: 0.0,
+            seed: 1,
+        };
+        let side = |count| Side::parse(&counted(count)).unwrap();
+        let found = compare(&side(23_500.0), &side(24_675.0), &options);
+        assert_eq!(found.verdict, Verdict::Slower);
+        assert_eq!(
+            found.rows[0].cell,
+            "bvecd null copy per-io: rand-destination-4k-qd1"
+        );
+        let found = compare(&side(23_500.0), &side(23_600.0), &options);
+        assert_eq!(found.verdict, Verdict::CannotTell);
+    }
+
+    #[test]
+    fn unknown_files_and_measures_are_refused() {
+        let error =
+            Side::parse(&counted(1.0).replace("instructions_per_io", "furlongs")).unwrap_err();
+        assert!(error.contains("furlongs"), "{error}");
+        assert!(Side::parse("[]").unwrap_err().contains("not a JSON object"));
+    }
+}

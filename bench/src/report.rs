@@ -1,0 +1,16 @@
+//! A record for people and programs: tables, and one page that needs nothing else.
+//!
+//! | module | what it makes |
+//! |---|---|
+//! | [`rows`] | a row a cell, which all others show |
+//! | [`text`] | CSV, Markdown, JUnit |
+//! | [`page`] | the HTML page |
+//! | `plots` | its figures, drawn as SVG by `svg` on the scales of `axis` |
+
+mod axis;
+mod number;
+pub mod page;
+mod plots;
+pub mod rows;
+mod svg;
+pub mod text;

@@ -1,0 +1,169 @@
+//! A record as CSV, Markdown and JUnit.
+
+use std::fmt::Write;
+
+use super::number::date;
+use super::rows::{self, HEADS};
+use crate::record::{CellResult, Record, RunResult};
+
+/// A line a run, with a line of heads: what a spreadsheet reads (RFC 4180).
+#[must_use]
+pub fn csv(record: &Record) -> String {
+    let mut text = "device,job,faults,round,iops,bandwidth_bytes_per_s,p50_ns,p90_ns,p99_ns,p99_9_ns,p99_99_ns,\
+                    pins_per_io,pins_outstanding,client_cpu_ns_per_io,daemon_cpu_ns_per_io,ios,errors,verify_errors\n"
+        .to_owned();
+    for cell in &record.cells {
+        for run in &cell.runs {
+            text.push_str(&csv_line(cell, run));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn csv_line(cell: &CellResult, run: &RunResult) -> String {
+    let (job, ns, cost) = (&run.job, &run.percentiles_ns, &run.cost);
+    let words = [
+        quoted(&cell.cell.device()),
+        quoted(&cell.cell.job),
+        quoted(&cell.cell.faults.join(", ")),
+        run.round.to_string(),
+        job.iops.to_string(),
+        job.bandwidth_bytes_per_s.to_string(),
+        ns.p50.to_string(),
+        ns.p90.to_string(),
+        ns.p99.to_string(),
+        ns.p99_9.to_string(),
+        ns.p99_99.to_string(),
+        job.pins_acquired_per_io.to_string(),
+        job.pins_outstanding.to_string(),
+        cost.client_cpu_ns_per_io.to_string(),
+        cost.daemon_cpu_ns_per_io
+            .map(|ns| ns.to_string())
+            .unwrap_or_default(),
+        job.ios.to_string(),
+        job.errors.to_string(),
+        job.verify_errors.to_string(),
+    ];
+    words.join(",")
+}
+
+/// A field of CSV.
+fn quoted(text: &str) -> String {
+    if text.contains(['"', ',', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// A table with its environment.
+#[must_use]
+pub fn markdown(record: &Record) -> String {
+    let environment = &record.environment;
+    let mut text = format!(
+        "`{}`, revision {}, kernel {}, {} CPUs ({}, {}), {}, {} rounds, {}\n\n| device | {} |\n|---|{}\n",
+        record.plan.name,
+        environment.revision,
+        environment.kernel,
+        environment.machine.cpus,
+        environment.cpu_model,
+        environment.machine.accel,
+        environment.fio_version,
+        record.plan.rounds,
+        date(environment.began_s),
+        HEADS.join(" | "),
+        "---|".repeat(HEADS.len()),
+    );
+    for row in rows::of(record) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {} | {} |", row.device, row.cells().join(" | "));
+    }
+    for missing in &record.missing {
+        let _ = writeln!(
+            text,
+            "\nNot measured: {} ({}).",
+            missing.what, missing.reason
+        );
+    }
+    text
+}
+
+/// A test case a cell, failed if a run had errors, left pins or did nothing; what is missing is skipped.
+#[must_use]
+pub fn junit(record: &Record) -> String {
+    let bad = |run: &&RunResult| !run.job.is_good() || run.job.iops <= 0.0;
+    let failures = record
+        .cells
+        .iter()
+        .filter(|cell| cell.runs.iter().any(|run| bad(&run)))
+        .count();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"bench {}\" tests=\"{}\" failures=\"{failures}\" \
+         skipped=\"{}\">\n",
+        xml(&record.plan.name),
+        record.cells.len() + record.missing.len(),
+        record.missing.len(),
+    );
+    for cell in &record.cells {
+        let name = xml(&cell.cell.job);
+        let class = xml(&cell.cell.device());
+        let _ = write!(text, "  <testcase classname=\"{class}\" name=\"{name}\"");
+        match cell.runs.iter().find(bad) {
+            None => text.push_str("/>\n"),
+            Some(run) => {
+                let job = &run.job;
+                let _ = writeln!(
+                    text,
+                    "><failure message=\"round {}: {} errors, {} verify errors, {} pins left, {:.0} IOPS\"/></testcase>",
+                    run.round, job.errors, job.verify_errors, job.pins_outstanding, job.iops
+                );
+            }
+        }
+    }
+    for missing in &record.missing {
+        let (what, why) = (xml(&missing.what), xml(&missing.reason));
+        let _ = writeln!(
+            text,
+            "  <testcase classname=\"missing\" name=\"{what}\"><skipped message=\"{why}\"/></testcase>"
+        );
+    }
+    text + "</testsuite>\n"
+}
+
+fn xml(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::record;
+
+    #[test]
+    fn every_form_has_every_cell() {
+        let mut record = record();
+        record.cells[0].cell.faults = vec!["slow: delay:1ms, \"x\"".to_owned()];
+        record.cells[1].runs[0].job.errors = 2;
+        let csv = csv(&record);
+        assert_eq!(csv.lines().count(), 1 + 6);
+        let heads = csv.lines().next().unwrap().matches(',').count();
+        assert_eq!(csv.lines().nth(5).unwrap().matches(',').count(), heads);
+        assert!(csv.contains("\"slow: delay:1ms, \"\"x\"\"\""), "{csv}");
+        let markdown = markdown(&record);
+        assert_eq!(markdown.matches("\n| ").count(), 3, "{markdown}");
+        assert!(
+            markdown.contains("Not measured: nbd (nbdkit is not installed)."),
+            "{markdown}"
+        );
+        let junit = junit(&record);
+        assert!(
+            junit.contains("tests=\"3\" failures=\"1\" skipped=\"1\""),
+            "{junit}"
+        );
+        assert!(junit.contains("round 1: 2 errors"), "{junit}");
+    }
+}
