@@ -9,9 +9,8 @@ use crate::ratio::Ratio;
 /// Data paths and transports on which rules are counted: that of most devices, and that with the cheapest
 /// requests, where anything more is the largest share.
 pub(super) const WAYS: &str = "copy/per-io auto-zero-copy/batch";
-/// Those on which the watch is counted: it looks at pages in another way on each.
-pub(super) const WATCH_WAYS: &str =
-    "copy/per-io user-copy/per-io zero-copy/per-io auto-zero-copy/per-io";
+/// Those on which the watch is counted: it looks at pages in another way on each, and not at all on `copy`.
+pub(super) const WATCH_WAYS: &str = "user-copy/per-io zero-copy/per-io auto-zero-copy/per-io";
 /// What it watches.
 pub(super) const WATCH_JOBS: &str = "rand-source-4k-qd32 seq-source-256k-qd32";
 /// What runs on the first of these ways; guest/faults.sh knows how.
