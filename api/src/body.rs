@@ -25,8 +25,7 @@ pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 }
 
 /// The path as a JSON pointer (RFC 6901, which escapes `~` and `/`).
-#[must_use]
-pub fn pointer(path: &serde_path_to_error::Path) -> String {
+fn pointer(path: &serde_path_to_error::Path) -> String {
     path.iter()
         .filter_map(|segment| match segment {
             serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use fault::Rule;
+use fault::{Rule, RuleFile};
 use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,7 +21,6 @@ use crate::lifecycle::{
 };
 use crate::paths;
 use crate::rule::{Healed, RuleList, RuleStatus, RulesChanged};
-use crate::rule_file::RuleFile;
 use crate::stats::DeviceStats;
 
 /// One request to the daemon whose answer is a `T`. Both clients send it.

@@ -14,6 +14,14 @@ pub struct ChangeOptions {
     /// Only say whether it could be done, and what it would make; nothing is changed.
     #[serde(default)]
     pub dry_run: bool,
+    /// Answer only when every request has been answered to which a rule had done something that is now removed
+    /// or changed. Until then such a request may still end as that rule wanted.
+    #[serde(default)]
+    pub drain: bool,
+    /// Let the rules that are sent start their counts again. Otherwise a rule that stays as it is goes on with
+    /// them, and so does a single rule that is put in the place of another.
+    #[serde(default)]
+    pub reset: bool,
 }
 
 impl ChangeOptions {
@@ -26,6 +34,12 @@ impl ChangeOptions {
         }
         if self.dry_run {
             items.push("dry_run=true".to_owned());
+        }
+        if self.drain {
+            items.push("drain=true".to_owned());
+        }
+        if self.reset {
+            items.push("reset=true".to_owned());
         }
         match items.is_empty() {
             true => String::new(),
@@ -44,7 +58,10 @@ mod tests {
         let options = ChangeOptions {
             expect_generation: Some(7),
             dry_run: true,
+            drain: true,
+            reset: true,
         };
-        assert_eq!(options.query(), "?expect_generation=7&dry_run=true");
+        let query = "?expect_generation=7&dry_run=true&drain=true&reset=true";
+        assert_eq!(options.query(), query);
     }
 }

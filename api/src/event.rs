@@ -36,6 +36,9 @@ pub struct Event {
     pub queue: Option<u16>,
     /// The block layer's tag.
     pub tag: Option<u16>,
+    /// The number of the hold that began or ended. Told when it is listed, so that it can be used at once.
+    #[serde(default)]
+    pub hold_id: Option<u64>,
     /// What was decided.
     pub decision: Option<Decision>,
     /// What reached the medium.
@@ -182,6 +185,7 @@ impl Event {
             sectors: None,
             queue: None,
             tag: None,
+            hold_id: None,
             decision: None,
             effect: None,
             result: None,
@@ -200,7 +204,7 @@ mod tests {
         let event = Event::new(1, 2, EventKind::Fired);
         let json = serde_json::to_string(&event).unwrap();
         let keys: Vec<&str> = "schema seq time_ns kind device generation rule op direction sector \
-                               sectors queue tag decision effect result mismatch changed"
+                               sectors queue tag hold_id decision effect result mismatch changed"
             .split_whitespace()
             .collect();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -39,14 +39,14 @@ pub mod paths;
 mod problem;
 mod recovery;
 mod rule;
-mod rule_file;
 mod schema;
 mod stats;
 mod target;
 
 pub use fault;
+pub use fault::{RuleFile, Version};
 
-pub use body::{pointer, read_body};
+pub use body::read_body;
 pub use buffer::{Buffer, BufferConfig, BufferList, BufferRemoved};
 pub use call::Call;
 pub use change::ChangeOptions;
@@ -74,7 +74,6 @@ pub use lifecycle::{
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use recovery::Recovery;
 pub use rule::{Healed, RuleList, RuleStatus, RulesChanged};
-pub use rule_file::{RuleFile, Version};
 pub use schema::SCHEMA;
 pub use stats::{DeviceStats, OpStats, QueueStats, SharedMemoryStats};
 pub use target::TargetConfig;

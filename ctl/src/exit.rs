@@ -7,11 +7,9 @@ use std::process::ExitCode;
 use ::pages::PagesError;
 use anyhow::Error;
 use api::ClientError;
-use api::fault::WordsError;
+use api::fault::{DocumentError, WordsError};
 use bench::BenchError;
 use lab::LabError;
-
-use crate::source::Located;
 
 /// The code after Ctrl-C, as shells say it.
 const INTERRUPTED: u8 = 130;
@@ -53,7 +51,7 @@ pub(crate) enum Failure {
     },
     /// What a file holds cannot be used: 2. The line and a caret follow the message.
     #[error("read {0}")]
-    Located(Box<Located>),
+    Located(Box<DocumentError>),
     /// What was waited for did not happen: 3.
     #[error("{0}")]
     NotMet(String),
@@ -66,6 +64,12 @@ pub(crate) enum Failure {
     /// Nobody reads the output any more, as in `bvecctl events | head`: 0, and no message.
     #[error("write: nobody reads the output")]
     OutputClosed,
+}
+
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Self {
+        Self::Located(Box::new(error))
+    }
 }
 
 impl Failure {

@@ -32,6 +32,7 @@ pub use buffers::BufferChange;
 pub use error::DeviceError;
 use life::Life;
 pub use life::Quiesced;
+pub use rules::Wanted;
 
 /// A queue that ended with an error, so that its device must go.
 #[derive(Debug)]
@@ -89,6 +90,8 @@ pub struct Device {
     pub added_ns: u64,
     size_bytes: AtomicU64,
     closing: AtomicBool,
+    /// Whether a rule has made it read-only.
+    read_only: AtomicBool,
     /// What it is doing, as clients are told.
     state: Mutex<DeviceState>,
     /// Held while it changes, so that one thing is done to it at a time.
@@ -168,6 +171,12 @@ impl Device {
         }
     }
 
+    /// Whether it cannot be written: it was made so, or a rule has made it so.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.config.read_only || self.read_only.load(Ordering::Relaxed)
+    }
+
     fn shown_state(&self) -> DeviceState {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,7 +213,10 @@ impl Device {
             rules: rules.set.rules().cloned().collect(),
             ..self.config.clone()
         };
-        Record::new(config, self.size_bytes(), rules.set.snapshot())
+        Record {
+            read_only: self.read_only.load(Ordering::Relaxed),
+            ..Record::new(config, self.size_bytes(), rules.set.snapshot())
+        }
     }
 
     /// Puts the device on file as it is now. A failure is told and does not undo what has changed: the file

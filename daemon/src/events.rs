@@ -37,6 +37,8 @@ pub struct Event {
     pub queue: Option<u16>,
     /// The request's tag.
     pub tag: Option<u16>,
+    /// The number of the hold that began or ended.
+    pub hold_id: Option<u64>,
     /// What was decided.
     pub decision: Option<Decision>,
     /// What reached the medium.
@@ -65,6 +67,7 @@ impl Event {
             sectors: None,
             queue: None,
             tag: None,
+            hold_id: None,
             decision: None,
             effect: None,
             result: None,
@@ -88,6 +91,7 @@ impl Event {
             sectors: self.sectors,
             queue: self.queue,
             tag: self.tag,
+            hold_id: self.hold_id,
             decision: self.decision,
             effect: self.effect,
             result: self.result,

@@ -48,6 +48,8 @@ pub enum Command {
     /// Read the published rules now, and let go what rules parked that are gone. Answers with how many
     /// requests that were.
     Refresh(oneshot::Sender<u64>),
+    /// Answer when no request is under way to which a rule has done something that is not in force any more.
+    Drain(oneshot::Sender<()>),
     /// End at once, without waiting for the driver: another queue of the device has failed, and only
     /// closing the character device makes the driver fail what was under way.
     Quit,

@@ -2,6 +2,7 @@
 //! commits in one place. Start reading here.
 
 mod decide;
+mod drain;
 mod error;
 mod faulted;
 mod hold_data;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
+use tokio::sync::oneshot;
 use ublk::{Answer, Completion, Op, Request, Submitted};
 
 use crate::clock::now_ns;
@@ -49,6 +51,8 @@ pub struct QueueLoop {
     integrity: Option<Integrity>,
     /// Requests that a rule lets go one after the other.
     line: Line,
+    /// Who waits until nothing is under way that a rule of the past has marked.
+    drains: Vec<oneshot::Sender<()>>,
     /// Looks whether clients change what they write meanwhile.
     watch: Option<Watch>,
     /// Set to end at once, without waiting for the driver.
@@ -90,6 +94,7 @@ impl QueueLoop {
             shared,
             integrity: None,
             line: Line::default(),
+            drains: Vec::new(),
             watch: None,
             quit: false,
             special: Special::empty(),

@@ -69,6 +69,9 @@ pub struct Record {
     /// What the device and its rules have been through.
     #[serde(default)]
     pub history: Snapshot,
+    /// Whether a rule has made it read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
     /// The file that holds its memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<PathBuf>,
@@ -85,6 +88,7 @@ impl Record {
             size_bytes,
             generation: history.generation,
             history,
+            read_only: false,
             memory: None,
         }
     }

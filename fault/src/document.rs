@@ -1,5 +1,5 @@
-//! Rules in a file: TOML or JSON, one type. Every error is told with file, line, column, the path of the
-//! field, and what would be right.
+//! Rules in a file: TOML, JSON or words, one type. Every error is told with file, line, column, the path of
+//! the field, and what would be right.
 //!
 //! ```
 //! let text = r#"
@@ -24,112 +24,41 @@
 
 mod deserializer;
 mod json;
+mod lines;
 mod node;
 mod toml;
-
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+mod written;
 
 use crate::error::RuleError;
 use crate::facts::DeviceFacts;
-use crate::rule::Rule;
+use crate::rule_file::RuleFile;
 use crate::ruleset::RuleSet;
-use node::{Node, Text};
 
 pub use node::DocumentError;
+pub use written::{Format, MAX_DOCUMENT_BYTES, Written};
 
-/// The version of [`Body`] that is read and written.
-const VERSION: u64 = 1;
-
-/// The longest text that is read: 16 MiB.
-pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
-
-/// In which language a document is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// TOML.
-    Toml,
-    /// JSON, with the same keys.
-    Json,
-}
-
-impl Format {
-    /// By the end of a file's name: `.json` is JSON, all else TOML.
-    #[must_use]
-    pub fn of_name(name: &str) -> Self {
-        let json = name.len() >= 5 && name.is_char_boundary(name.len() - 5);
-        match json && name[name.len() - 5..].eq_ignore_ascii_case(".json") {
-            true => Self::Json,
-            false => Self::Toml,
-        }
-    }
-}
-
-/// A rule set as it is written down.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Body {
-    /// Version of this object; 1.
-    pub version: u64,
-    /// Seed of the draws of rules without one of their own; that of the device if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// Whether rules that can never do anything are accepted.
-    #[serde(default, skip_serializing_if = "is_no")]
-    pub allow_inert: bool,
-    /// The rules.
-    #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<Rule>,
-}
-
-const fn is_no(value: &bool) -> bool {
-    !*value
-}
-
-/// A document that was read, with the places of its parts.
+/// A document of rules that was read, with the places of its parts.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// Seed of the draws of rules without one of their own, if it is given.
-    pub seed: Option<u64>,
-    /// The rules, in the order of the document.
-    pub rules: Vec<Rule>,
-    text: Text,
-    root: Node,
+    /// What it says.
+    pub file: RuleFile,
+    written: Written,
 }
 
 impl Document {
-    /// Reads a document. `file` is what messages call it.
+    /// Reads a document. `name` is what messages call it.
     ///
     /// # Errors
     /// It is not well formed, or says something that a rule cannot say; the error tells where.
-    pub fn parse(file: &str, text: &str, format: Format) -> Result<Self, DocumentError> {
-        let text = Text::new(file, text);
-        if text.len() > MAX_DOCUMENT_BYTES {
-            let expected = format!("at most {MAX_DOCUMENT_BYTES} bytes");
-            return Err(text.error(0, "", "the document is too long", &expected));
+    pub fn parse(name: &str, text: &str, format: Format) -> Result<Self, DocumentError> {
+        if format == Format::Words {
+            let (written, rules) = lines::read(name, text)?;
+            let file = RuleFile::new(rules);
+            return Ok(Self { file, written });
         }
-        let root = match format {
-            Format::Toml => toml::parse(&text)?,
-            Format::Json => json::parse(&text)?,
-        };
-        let body = Body::deserialize(&root).map_err(|wrong| text.locate(wrong))?;
-        if body.version != VERSION {
-            let at = root.find("version").0;
-            let problem = format!("found {}", body.version);
-            return Err(text.error(at, "version", &problem, "1"));
-        }
-        let mut rules = body.rules;
-        if body.allow_inert {
-            for rule in &mut rules {
-                rule.options.allow_inert = true;
-            }
-        }
-        Ok(Self {
-            seed: body.seed,
-            rules,
-            text,
-            root,
-        })
+        let written = Written::parse(name, text, format)?;
+        let file = written.read()?;
+        Ok(Self { file, written })
     }
 
     /// Holds the rules against a device: what would come of applying them, without applying anything. The
@@ -138,41 +67,23 @@ impl Document {
     /// # Errors
     /// A rule does not make sense on the device; the error tells where it is written.
     pub fn check(&self, facts: &DeviceFacts) -> Result<RuleSet, DocumentError> {
-        let rules = self.rules.clone();
-        let set = RuleSet::compile(0, self.seed.unwrap_or(0), rules, None, facts);
+        let rules = self.file.clone().into_rules();
+        let set = RuleSet::compile(0, self.file.seed.unwrap_or(0), rules, None, facts);
         set.map_err(|error| self.locate(&error))
     }
 
     /// Where in this document the cause of an error of compiling its rules is written.
     #[must_use]
     pub fn locate(&self, error: &RuleError) -> DocumentError {
-        let path = format!("rule[{}].{}", error.index, error.field);
-        let (at, _) = self.root.find(&path);
-        let problem = format!("rule `{}`: {}", error.rule, error.problem);
-        self.text.error(at, &path, &problem, &error.expected)
+        let pointer = format!("/rule/{}{}", error.index, error.pointer());
+        let problem = format!("rule `{}`: {}: {}", error.rule, error.field, error.problem);
+        self.refuse(&pointer, &problem, &error.expected)
     }
-}
 
-impl Body {
-    /// A body of these rules.
+    /// What somebody else has to say about a part of it, by the JSON pointer that the part would have in
+    /// JSON; if it is not there, about the part that it would be in.
     #[must_use]
-    pub const fn new(seed: Option<u64>, rules: Vec<Rule>) -> Self {
-        Self {
-            version: VERSION,
-            seed,
-            allow_inert: false,
-            rules,
-        }
-    }
-
-    /// The text of a document.
-    ///
-    /// # Errors
-    /// A number does not fit into the language: TOML has 63 bits.
-    pub fn write(&self, format: Format) -> Result<String, String> {
-        match format {
-            Format::Toml => ::toml::to_string_pretty(self).map_err(|error| error.to_string()),
-            Format::Json => serde_json::to_string_pretty(self).map_err(|error| error.to_string()),
-        }
+    pub fn refuse(&self, pointer: &str, problem: &str, expected: &str) -> DocumentError {
+        self.written.refuse(pointer, problem, expected)
     }
 }

@@ -43,6 +43,7 @@ mod options;
 mod range;
 mod request;
 mod rule;
+mod rule_file;
 mod ruleset;
 mod sector;
 mod selector;
@@ -61,7 +62,7 @@ pub use action::{
 };
 pub use check::{MAX_BAD_SECTORS, MAX_RULES};
 pub use device::{DeviceHistory, DeviceSnapshot, MAX_MARKS, START};
-pub use document::{Body, Document, DocumentError, Format, MAX_DOCUMENT_BYTES};
+pub use document::{Document, DocumentError, Format, MAX_DOCUMENT_BYTES, Written};
 pub use draw::{MAX_ORDER, permutation};
 pub use error::{RuleError, ValueError, WordsError};
 pub use explain::{Explained, Explanation, Outcome};
@@ -78,7 +79,8 @@ pub use options::{Arm, DrawBy, OnRemove, Options};
 pub use range::{Ranges, SectorRange};
 pub use request::Request;
 pub use rule::Rule;
-pub use ruleset::{Needs, RuleReport, RuleSet, RuleSnapshot, Snapshot};
+pub use rule_file::{RuleFile, Version};
+pub use ruleset::{Keep, Needs, RuleReport, RuleSet, RuleSnapshot, Snapshot};
 pub use sector::{SECTOR_BYTES, Sector};
 pub use selector::{
     Comparison, CountTest, DataTest, Epochs, FlagTest, Flags, Overlap, Selector, SizeTest,

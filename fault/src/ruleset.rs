@@ -2,6 +2,7 @@
 
 mod arming;
 mod compiled;
+mod keep;
 mod needs;
 mod snapshot;
 
@@ -19,6 +20,7 @@ use crate::rule::Rule;
 use crate::verdict::RuleIndex;
 
 pub(crate) use compiled::Compiled;
+pub use keep::Keep;
 pub use needs::Needs;
 pub use snapshot::{RuleSnapshot, Snapshot};
 
@@ -87,18 +89,33 @@ impl RuleSet {
         previous: Option<&Self>,
         facts: &DeviceFacts,
     ) -> Result<Self, RuleError> {
+        Self::compile_keeping(generation, seed, rules, previous, facts, &Keep::Unchanged)
+    }
+
+    /// The same, with other rules that go on with their counts.
+    ///
+    /// # Errors
+    /// As [`RuleSet::compile`].
+    pub fn compile_keeping(
+        generation: u64,
+        seed: u64,
+        rules: Vec<Rule>,
+        previous: Option<&Self>,
+        facts: &DeviceFacts,
+        keep: &Keep,
+    ) -> Result<Self, RuleError> {
         let device = previous
             .map(|set| Arc::clone(&set.device))
             .unwrap_or_default();
         let old = previous.map_or(&[][..], |set| &set.rules);
-        Self::make(generation, seed, rules, old, device, facts)
+        Self::make(generation, seed, rules, (old, keep), device, facts)
     }
 
     fn make(
         generation: u64,
         seed: u64,
         mut rules: Vec<Rule>,
-        old: &[Compiled],
+        (old, keep): (&[Compiled], &Keep),
         device: Arc<DeviceHistory>,
         facts: &DeviceFacts,
     ) -> Result<Self, RuleError> {
@@ -112,8 +129,15 @@ impl RuleSet {
             .map(|old| (old.rule.name.as_str(), old))
             .collect();
         let compile = |(index, rule): (u16, Rule)| {
-            let kept = by_name.get(rule.name.as_str()).copied();
-            Compiled::new(RuleIndex(index), rule, seed, generation, kept, facts)
+            let old = by_name.get(rule.name.as_str()).copied();
+            let edited = old.filter(|_| keep.edited(&rule.name));
+            let kept = old.filter(|_| keep.unchanged(&rule.name));
+            let mut new = Compiled::new(RuleIndex(index), rule, seed, generation, kept, facts);
+            // One that stays as it is has the old history already.
+            if let Some(old) = edited.filter(|old| !Arc::ptr_eq(&old.history, &new.history)) {
+                new.follow(old);
+            }
+            new
         };
         let rules: Box<[Compiled]> = (0..=u16::MAX).zip(rules).map(compile).collect();
         for label in rules.iter().flat_map(|compiled| compiled.rule.labels()) {

@@ -90,6 +90,7 @@ fn text(event: &Event) -> String {
     if let (Some(queue), Some(tag)) = (event.queue, event.tag) {
         words.push(format!("queue {queue} tag {tag}"));
     }
+    words.extend(event.hold_id.map(|hold_id| format!("hold {hold_id}")));
     words.extend(event.decision.as_ref().map(word));
     words.extend(
         event

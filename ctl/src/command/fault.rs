@@ -8,6 +8,7 @@ mod edit;
 mod explain;
 mod extents;
 mod follow;
+mod import;
 mod list;
 mod show;
 mod switch;
@@ -66,6 +67,9 @@ pub(crate) enum Command {
     /// Say whether the rules of a file make sense; nothing is changed.
     #[command(after_help = apply::CHECK_EXAMPLES)]
     Check(apply::Check),
+    /// Make rules of what dm-dust, dm-flakey, ddrescue, null_blk or QEMU's blkdebug call faults.
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::Import),
     /// List the rules and how often each fired.
     #[command(after_help = list::EXAMPLES)]
     List(list::List),
@@ -76,10 +80,12 @@ pub(crate) enum Command {
     #[command(after_help = edit::EXAMPLES)]
     Edit(edit::Edit),
     /// Remove a rule and release what it holds.
-    #[command(after_help = "Examples:\n  bvecctl fault rm bad\n  bvecctl fault rm bad --dev 0")]
+    #[command(after_help = change::RM_EXAMPLES)]
     Rm(Removal),
     /// Remove every rule of a device and release what they hold.
-    #[command(after_help = "Examples:\n  bvecctl fault clear\n  bvecctl fault clear --dev 0")]
+    #[command(
+        after_help = "Examples:\n  bvecctl fault clear\n  bvecctl fault clear --dev 0 --drain"
+    )]
     Clear(Clearing),
     /// Enable a rule again.
     #[command(after_help = "Examples:\n  bvecctl fault enable bad")]
@@ -157,6 +163,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Check(check) => apply::run_check(&check, context)?,
         Command::List(list) => list::run(&list, context)?,
         Command::Edit(edit) => edit::run(&edit, context)?,
+        Command::Import(import) => import::run(&import, context)?,
         Command::Show(Named { name, of }) => {
             let device = context.device(of.dev)?;
             let status = context.ask("show the rule", call::rule(device, &name))?;
@@ -171,8 +178,9 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
         }
         Command::Rm(Removal { named, change }) => {
             let device = context.device(named.of.dev)?;
-            let call = call::remove_rule(device, &named.name).under(&change.options());
-            let changed = context.ask("remove the rule", call)?;
+            let options = change.options();
+            let call = call::remove_rule(device, &named.name).under(&options);
+            let changed = change::ask(context, "remove the rule", call, &options)?;
             let what = format!("removed {} from", named.name);
             context
                 .output
@@ -180,8 +188,9 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
         }
         Command::Clear(Clearing { of, change }) => {
             let device = context.device(of.dev)?;
-            let call = call::clear_rules(device).under(&change.options());
-            let changed = context.ask("remove the rules", call)?;
+            let options = change.options();
+            let call = call::clear_rules(device).under(&options);
+            let changed = change::ask(context, "remove the rules", call, &options)?;
             context.output.answer(&changed, |changed| {
                 change::text("removed every rule from", changed)
             })?;

@@ -105,9 +105,9 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
 }
 
 fn read(file: &Path) -> Result<Scenario> {
-    let source = Source::read(file)?;
-    let scenario: Scenario = source.parse()?;
-    check(&scenario, &source, directory(file))?;
+    let written = Source::read(file)?.written()?;
+    let scenario: Scenario = written.read().map_err(Failure::from)?;
+    check(&scenario, &written, directory(file))?;
     Ok(scenario)
 }
 

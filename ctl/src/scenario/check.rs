@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use api::fault::Rule;
-use api::{Problem, RuleFile};
+use api::RuleFile;
+use api::fault::{Rule, RuleError, Written};
 
 use super::step::{InWords, Wait};
 use super::{Scenario, Step};
@@ -16,30 +16,34 @@ use crate::source::Source;
 ///
 /// # Errors
 /// [`Failure::Located`]: a step or a rule makes no sense, told where.
-pub(crate) fn check(scenario: &Scenario, source: &Source, directory: &Path) -> Result<(), Failure> {
-    check_rules(&scenario.rules(), |problem| {
-        source.refuse(problem.pointer.as_deref().unwrap_or(""), text_of(problem))
+pub(crate) fn check(
+    scenario: &Scenario,
+    written: &Written,
+    directory: &Path,
+) -> Result<(), Failure> {
+    alone(&scenario.rules()).map_err(|error| {
+        let pointer = format!("/rule/{}{}", error.index, error.pointer());
+        written.refuse(&pointer, &text_of(&error), "")
     })?;
     let mut background = BTreeSet::new();
     for (index, step) in scenario.step.iter().enumerate() {
         let at = |rest: &str, why: &str| {
-            source.refuse(&format!("/step/{index}/{}{rest}", step.word()), why)
+            Failure::from(written.refuse(&format!("/step/{index}/{}{rest}", step.word()), why, ""))
         };
         match step {
             Step::Add(InWords(rules)) => {
                 for (name, words) in rules {
                     let at = |why: &str| at(&format!("/{name}"), why);
                     let rule = Rule::parse(name, words).map_err(|error| at(&error.to_string()))?;
-                    check_rules(&RuleFile::new(vec![rule]), |problem| at(&text_of(problem)))?;
+                    let alone = alone(&RuleFile::new(vec![rule]));
+                    alone.map_err(|error| at(&text_of(&error)))?;
                 }
             }
             Step::Apply(file) => {
                 let other = Source::read(&directory.join(file))
                     .map_err(|failure| at("", &failure.to_string()))?;
-                let rules: RuleFile = other.parse()?;
-                check_rules(&rules, |problem| {
-                    other.refuse(problem.pointer.as_deref().unwrap_or(""), text_of(problem))
-                })?;
+                let document = other.rules()?;
+                alone(&document.file).map_err(|error| document.locate(&error))?;
             }
             Step::Wait(wait) => wait.check().map_err(|why| at("", why))?,
             Step::Run(run) => {
@@ -71,21 +75,19 @@ pub(crate) fn check(scenario: &Scenario, source: &Source, directory: &Path) -> R
     for (key, runs) in [("before", &scenario.before), ("finally", &scenario.finally)] {
         if let Some(index) = runs.iter().position(|run| run.background.is_some()) {
             let why = format!("a command of `{key}` cannot run in the background");
-            return Err(source.refuse(&format!("/{key}/{index}/background"), why));
+            let refused = written.refuse(&format!("/{key}/{index}/background"), &why, "");
+            return Err(refused.into());
         }
     }
     Ok(())
 }
 
-fn check_rules(rules: &RuleFile, refuse: impl Fn(&Problem) -> Failure) -> Result<(), Failure> {
-    alone(rules).map_err(|error| refuse(&Problem::rule_of_file(&error)))
-}
-
-fn text_of(problem: &Problem) -> String {
-    match &problem.expected {
-        Some(expected) => format!("{}, expected {expected}", problem.detail),
-        None => problem.detail.clone(),
-    }
+fn text_of(error: &RuleError) -> String {
+    let RuleError { rule, field, .. } = error;
+    format!(
+        "rule `{rule}`: {field}: {}, expected {}",
+        error.problem, error.expected
+    )
 }
 
 impl Wait {
@@ -104,14 +106,17 @@ impl Wait {
 
 #[cfg(test)]
 mod tests {
+    use api::fault::Format;
+
     use super::*;
 
     fn wrong(steps: &str) -> String {
         let text = format!("version = 1\nname = \"x\"\n{steps}");
-        let source = Source::of_toml("s.toml", &text);
-        let checked = source
-            .parse::<Scenario>()
-            .and_then(|scenario| check(&scenario, &source, Path::new("/none")));
+        let written = Written::parse("s.toml", &text, Format::Toml).unwrap();
+        let checked = written
+            .read::<Scenario>()
+            .map_err(Failure::from)
+            .and_then(|scenario| check(&scenario, &written, Path::new("/none")));
         match checked {
             Ok(()) => "right".to_owned(),
             Err(failure) => failure.to_string(),

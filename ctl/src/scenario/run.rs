@@ -241,7 +241,7 @@ impl Stage {
             Step::Add(rules) => self.add(rules, scenario.seed, device).await?,
             Step::Apply(file) => {
                 let source = Source::read(&self.directory.join(file)).map_err(Error::from)?;
-                let rules: RuleFile = source.parse().map_err(Error::from)?;
+                let rules = source.rules().map_err(Error::from)?.file;
                 self.ask("apply the rules", call::apply_rules(device, &rules))
                     .await?;
             }

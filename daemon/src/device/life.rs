@@ -82,6 +82,7 @@ impl Device {
         }
         let failures = self.surroundings.failures.clone();
         let threads = Threads::spawn(&life.plan, self.info, &self.shared, &self.queues, failures)?;
+        self.keep_writers_out();
         let flowing = match how {
             How::Start => {
                 // The kernel's own probing must not meet the rules.
@@ -103,6 +104,9 @@ impl Device {
         }
         life.threads = Some(threads);
         self.set_state(DeviceState::Live);
+        if how == How::Start {
+            self.show_read_only();
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! A device begins: made anew, or taken over from a daemon that is gone.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,7 @@ impl Device {
         let (generation, seed) = (record.generation, config.seed);
         let rules = RuleSet::restore(generation, seed, rules, &record.history, &facts)?;
         let device = Self::assemble(config, info, plan, record.size_bytes, rules, surroundings)?;
+        device.read_only.store(record.read_only, Ordering::Relaxed);
         device.serve(&mut device.life(), How::Recover)?;
         device.remember();
         device.report(EventKind::DeviceAdopted, None);
@@ -117,6 +118,7 @@ impl Device {
             added_ns: now_ns(),
             size_bytes: AtomicU64::new(size_bytes),
             closing: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
             state: Mutex::new(DeviceState::Starting),
             memory: plan.source.kept().map(|kept| kept.path().to_owned()),
             life: Mutex::new(Life::new(plan)),

@@ -59,7 +59,10 @@ impl Device {
     }
 
     async fn rules_at(&self, size_bytes: u64) -> Result<(), DeviceError> {
-        let unchanged = |set: &fault::RuleSet| Ok::<_, DeviceError>(set.rules().cloned().collect());
+        let unchanged = |set: &fault::RuleSet| {
+            let rules: Vec<fault::Rule> = set.rules().cloned().collect();
+            Ok::<_, DeviceError>(rules.into())
+        };
         let change = self.change_rules_at(Some(size_bytes), unchanged);
         change.await.map(drop)
     }

@@ -4,13 +4,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use api::EventKind;
-use fault::RuleSet;
+use fault::{Keep, Rule, RuleSet};
 use tokio::sync::oneshot;
 
 use super::{Change, Device, DeviceError};
 use crate::clock::now_ns;
 use crate::mailbox::{Command, LetGo, Outcome, Which};
 use crate::shared::{Published, QueueShared};
+
+/// The rules that a device is to have.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The rules.
+    pub rules: Vec<Rule>,
+    /// Which of them go on with their counts.
+    pub keep: Keep,
+}
+
+impl From<Vec<Rule>> for Wanted {
+    fn from(rules: Vec<Rule>) -> Self {
+        let keep = Keep::Unchanged;
+        Self { rules, keep }
+    }
+}
 
 impl Device {
     /// Publishes the rules that `change` makes of the present ones, and waits until every queue
@@ -20,7 +36,7 @@ impl Device {
     /// `change`'s own, or a rule that was refused; then nothing has changed.
     pub async fn change_rules<E: From<fault::RuleError>>(
         &self,
-        change: impl FnOnce(&RuleSet) -> Result<Vec<fault::Rule>, E>,
+        change: impl FnOnce(&RuleSet) -> Result<Wanted, E>,
     ) -> Result<Change, E> {
         self.change_rules_at(None, change).await
     }
@@ -31,14 +47,13 @@ impl Device {
     /// As [`Device::change_rules`].
     pub async fn try_rules<E: From<fault::RuleError>>(
         &self,
-        change: impl FnOnce(&RuleSet) -> Result<Vec<fault::Rule>, E>,
+        change: impl FnOnce(&RuleSet) -> Result<Wanted, E>,
     ) -> Result<Change, E> {
         let _one_at_a_time = self.rule_change.lock().await;
         let current = self.shared.rules.load_full();
-        let rules = change(&current.set)?;
-        let generation = current.set.generation() + 1;
-        let (seed, facts) = (self.config.seed, self.facts(self.size_bytes()));
-        let next = RuleSet::compile(generation, seed, rules, Some(&current.set), &facts)?;
+        let wanted = change(&current.set)?;
+        let next = self.next_set(&current.set, wanted, self.size_bytes())?;
+        let generation = next.generation();
         Ok(Change {
             generation,
             rules: next.len(),
@@ -53,16 +68,14 @@ impl Device {
     pub(super) async fn change_rules_at<E: From<fault::RuleError>>(
         &self,
         size_bytes: Option<u64>,
-        change: impl FnOnce(&RuleSet) -> Result<Vec<fault::Rule>, E>,
+        change: impl FnOnce(&RuleSet) -> Result<Wanted, E>,
     ) -> Result<Change, E> {
         let _one_at_a_time = self.rule_change.lock().await;
-        let facts = self.facts(size_bytes.unwrap_or_else(|| self.size_bytes()));
         let current = self.shared.rules.load_full();
-        let rules = change(&current.set)?;
-        let generation = current.set.generation() + 1;
-        let seed = self.config.seed;
-        let next = RuleSet::compile(generation, seed, rules, Some(&current.set), &facts)?;
-        let rules = next.len();
+        let wanted = change(&current.set)?;
+        let new_size = size_bytes.unwrap_or_else(|| self.size_bytes());
+        let next = self.next_set(&current.set, wanted, new_size)?;
+        let (generation, rules) = (next.generation(), next.len());
         next.start(now_ns());
         self.shared.rules.store(Arc::new(Published::new(next)));
         if let Some(size_bytes) = size_bytes {
@@ -80,6 +93,25 @@ impl Device {
             rules,
             released,
         })
+    }
+
+    fn next_set(
+        &self,
+        current: &RuleSet,
+        Wanted { rules, keep }: Wanted,
+        size_bytes: u64,
+    ) -> Result<RuleSet, fault::RuleError> {
+        let (seed, facts) = (self.config.seed, self.facts(size_bytes));
+        let generation = current.generation() + 1;
+        RuleSet::compile_keeping(generation, seed, rules, Some(current), &facts, &keep)
+    }
+
+    /// Waits until every request is answered to which a rule had done something that is not in force any more.
+    pub async fn drain(&self) {
+        for answer in self.ask(Command::Drain) {
+            // A queue that has ended has none.
+            let _ = answer.await;
+        }
     }
 
     /// Lets parked requests go.
@@ -105,7 +137,7 @@ impl Device {
     /// None: an empty rule set is always accepted.
     pub async fn heal(&self) -> Result<u64, DeviceError> {
         let change = self
-            .change_rules(|_| Ok::<_, DeviceError>(Vec::new()))
+            .change_rules(|_| Ok::<_, DeviceError>(Vec::new().into()))
             .await?;
         let released = self.release(Which::Everything, Outcome::GoOn).await.count;
         self.report(EventKind::Healed, Some(change.generation));

@@ -1,6 +1,7 @@
 //! What rules want of a device as a whole, done by the server.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::EventKind;
@@ -43,13 +44,35 @@ impl Device {
     /// # Errors
     /// The system's.
     async fn set_read_only(self: &Arc<Self>, on: bool) -> Result<(), DeviceError> {
+        self.read_only.store(on, Ordering::Relaxed);
         for answer in self.ask(|answer| Command::ReadOnly { on, answer }) {
             // A queue that has ended stores nothing.
             let _ = answer.await;
         }
+        self.remember();
         let path = self.path();
         self.apart(move |_| Ok(control::set_read_only(&path, on)?))
             .await
+    }
+
+    /// Lets new queues know that a rule has made the device read-only, before requests flow.
+    pub(super) fn keep_writers_out(&self) {
+        if self.read_only.load(Ordering::Relaxed) {
+            for answer in self.ask(|answer| Command::ReadOnly { on: true, answer }) {
+                // A queue that has ended stores nothing.
+                let _ = answer.blocking_recv();
+            }
+        }
+    }
+
+    /// Lets whoever opens a new block device see that a rule has made it read-only. If that fails the queues
+    /// refuse what is written all the same.
+    pub(super) fn show_read_only(&self) {
+        if self.read_only.load(Ordering::Relaxed)
+            && let Err(error) = control::set_read_only(&self.path(), true)
+        {
+            tracing::error!(device = self.id(), %error, "it looks writable, and is not");
+        }
     }
 
     /// Takes the block device away, and brings it back after a while if that is wanted.

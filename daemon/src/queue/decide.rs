@@ -54,8 +54,14 @@ impl QueueLoop {
         };
         self.slots[usize::from(request.tag())].mark = Some(mark.clone());
         self.shared.stats.faulted.add(1);
-        self.device
-            .report_decision(&self.shared, &request, published, &verdict);
+        let hold = match verdict.terminal {
+            Terminal::Hold { max_ns, then } if verdict.submit_delay_ns == 0 => Some((max_ns, then)),
+            _ => None,
+        };
+        if hold.is_none() {
+            self.device
+                .report_decision(&self.shared, &request, published, &verdict, None);
+        }
         if !verdict.signals.is_empty() {
             self.signal(published, &verdict);
         }
@@ -64,6 +70,19 @@ impl QueueLoop {
         }
         self.slots[usize::from(request.tag())].faulted =
             Faulted::of(&verdict, &request, subject, published);
+        if let Some((max_ns, then)) = hold {
+            let wait = self.hold(request, max_ns, then, &mark);
+            // Told when it is listed: who reacts to the event must find the hold.
+            self.device.report_decision(
+                &self.shared,
+                &wait.request,
+                published,
+                &verdict,
+                wait.hold_id,
+            );
+            self.parked.park(wait);
+            return Ok(());
+        }
         let next = self.next_of(&verdict)?;
         if verdict.submit_delay_ns == 0 {
             return self.follow(request, next, &mark);
@@ -177,7 +196,8 @@ impl QueueLoop {
                 self.commit(request, short.map_or(Answer::Done, Answer::Short))
             }
             Next::Hold { max_ns, then } => {
-                self.hold(request, max_ns, then, mark);
+                let wait = self.hold(request, max_ns, then, mark);
+                self.parked.park(wait);
                 Ok(())
             }
             Next::Hang => {
@@ -193,7 +213,8 @@ impl QueueLoop {
         }
     }
 
-    fn hold(&mut self, request: Request, max_ns: u64, then: Then, mark: &Mark) {
+    /// Lists a request as held; it is to be parked.
+    fn hold(&mut self, request: Request, max_ns: u64, then: Then, mark: &Mark) -> Wait {
         let since_ns = now_ns();
         let hold_id = self
             .device
@@ -204,10 +225,10 @@ impl QueueLoop {
             Then::Release => Next::Serve,
             Then::Fail(status) => Next::Fail(status),
         };
-        self.parked.park(Wait {
+        Wait {
             hold_id: Some(hold_id),
             ..Wait::of(request, since_ns.saturating_add(max_ns), next, mark)
-        });
+        }
     }
 
     /// Parks a request with the others of its rule; the last one that is waited for lets all of them go.
@@ -255,8 +276,26 @@ impl QueueLoop {
             }
             None => stats.delayed.sub(1),
         }
-        self.device
-            .report_release(&self.shared, &wait.request, &mark, next.decision());
+        if let Next::Hold { max_ns, then } = next {
+            // Listed before it is told, as in `decide`.
+            let held = self.hold(wait.request, max_ns, then, &mark);
+            self.device.report_release(
+                &self.shared,
+                &held.request,
+                &mark,
+                next.decision(),
+                held.hold_id,
+            );
+            self.parked.park(held);
+            return Ok(());
+        }
+        self.device.report_release(
+            &self.shared,
+            &wait.request,
+            &mark,
+            next.decision(),
+            wait.hold_id,
+        );
         self.follow(wait.request, next, &mark)
     }
 
@@ -280,5 +319,6 @@ impl QueueLoop {
         }
         self.line.answered(request.tag());
         self.device.report_end(&self.shared, request, mark, result);
+        self.tell_drained();
     }
 }

@@ -16,6 +16,7 @@ impl QueueLoop {
                     // The asker may have gone away.
                     let _ = answer.send(released);
                 }
+                Command::Drain(answer) => self.drain(answer),
                 Command::Quit => self.quit = true,
                 Command::Pass { on, answer } => {
                     self.special.set(Special::PASSING, on);

@@ -84,7 +84,7 @@ pub(super) fn describe(device: &device::Device) -> Device {
         logical_block_bytes: device.logical_block_bytes,
         physical_block_bytes: device.physical_block_bytes,
         max_io_bytes: device.info.max_io_bytes,
-        read_only: device.config.read_only,
+        read_only: device.is_read_only(),
         limits: device.limits,
         recovery: device.config.recovery,
         flags: device

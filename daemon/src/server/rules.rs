@@ -10,10 +10,10 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use fault::{Rule, RuleError, RuleSet};
+use fault::{Keep, Rule, RuleError, RuleSet};
 
 use super::reply::{Refusal, Reply, Subject, malformed};
-use crate::device::{Change, Device};
+use crate::device::{Change, Device, Wanted};
 use crate::devices::Devices;
 
 /// How a change is to be made, as the query says it.
@@ -28,7 +28,7 @@ impl FromRequestParts<Arc<Devices>> for Options {
     ) -> Result<Self, Refusal> {
         let query = Query::from_request_parts(parts, devices).await;
         query.map(|Query(options)| Self(options)).map_err(|error| {
-            let expected = "expect_generation=N, and dry_run as true or false";
+            let expected = "expect_generation=N, and dry_run, drain and reset as true or false";
             Refusal(malformed(error.body_text()).0.expecting(expected))
         })
     }
@@ -66,7 +66,8 @@ pub(super) async fn add(
         if set.rules().any(|other| other.name == rule.name) {
             return Err(name_taken(&rule.name));
         }
-        Ok(set.rules().cloned().chain([rule]).collect())
+        let rules: Vec<Rule> = set.rules().cloned().chain([rule]).collect();
+        Ok(rules.into())
     };
     change_rules(&device, options, Problem::rule, change).await
 }
@@ -82,12 +83,19 @@ pub(super) async fn apply(
     body: Bytes,
 ) -> Reply<RulesChanged> {
     let file: RuleFile = read_body(&body)?;
+    let keep = match options.0.reset {
+        true => Keep::Nothing,
+        false => Keep::Unchanged,
+    };
     let change = |_: &RuleSet| match device.is_closing() {
         true => {
             let detail = format!("device {} is being removed", device.id());
             Err(Problem::new(ProblemCode::Conflict, detail))
         }
-        false => Ok(file.into_rules()),
+        false => Ok(Wanted {
+            rules: file.into_rules(),
+            keep,
+        }),
     };
     change_rules(&device, options, Problem::rule_of_file, change).await
 }
@@ -97,7 +105,7 @@ pub(super) async fn apply(
     responses((status = 200, body = RulesChanged), (status = 404, body = Problem),
         (status = 409, body = Problem)))]
 pub(super) async fn clear(Subject(device): Subject, options: Options) -> Reply<RulesChanged> {
-    change_rules(&device, options, Problem::rule, |_| Ok(Vec::new())).await
+    change_rules(&device, options, Problem::rule, |_| Ok(Vec::new().into())).await
 }
 
 /// One rule, with what it has done.
@@ -113,7 +121,7 @@ pub(super) async fn show(
         .ok_or_else(|| no_rule(&device, &name).into())
 }
 
-/// Puts a rule in the place of the one of the same name. The answer comes when every queue decides by it.
+/// Puts a rule in the place of the one of the same name, whose counts go on unless told otherwise. The answer comes when every queue decides by it.
 #[utoipa::path(put, path = api::paths::RULE,
     params(("id" = u32, Path), ("name" = String, Path), ChangeOptions), request_body = Rule,
     responses((status = 200, body = RulesChanged), (status = 400, body = Problem),
@@ -129,11 +137,15 @@ pub(super) async fn replace(
         let detail = format!("the rule is named `{}`, the path says `{name}`", rule.name);
         return Err(Problem::field("/name", detail, "the name of the path").into());
     }
+    let keep = match options.0.reset {
+        true => Keep::Except(name.clone()),
+        false => Keep::Edited(name.clone()),
+    };
     let change = |set: &RuleSet| {
         let mut rules: Vec<Rule> = set.rules().cloned().collect();
         let place = rules.iter_mut().find(|other| other.name == name);
         *place.ok_or_else(|| no_rule(&device, &name))? = rule;
-        Ok(rules)
+        Ok(Wanted { rules, keep })
     };
     change_rules(&device, options, Problem::rule, change).await
 }
@@ -152,11 +164,9 @@ pub(super) async fn remove(
         if !set.rules().any(|rule| rule.name == name) {
             return Err(no_rule(&device, &name));
         }
-        Ok(set
-            .rules()
-            .filter(|rule| rule.name != name)
-            .cloned()
-            .collect())
+        let others = set.rules().filter(|rule| rule.name != name);
+        let rules: Vec<Rule> = others.cloned().collect();
+        Ok(rules.into())
     };
     change_rules(&device, options, Problem::rule, change).await
 }
@@ -179,7 +189,7 @@ async fn change_rules(
     device: &Device,
     Options(options): Options,
     locate: fn(&RuleError) -> Problem,
-    change: impl FnOnce(&RuleSet) -> Result<Vec<Rule>, Problem>,
+    change: impl FnOnce(&RuleSet) -> Result<Wanted, Problem>,
 ) -> Reply<RulesChanged> {
     let change = |set: &RuleSet| {
         if let Some(expected) = options.expect_generation
@@ -197,6 +207,10 @@ async fn change_rules(
         Refused::Rule(error) => locate(&error),
         Refused::Other(problem) => problem,
     })?;
+    if options.drain && !options.dry_run {
+        // Without the lock on changes: whoever heals meanwhile must not wait for this.
+        device.drain().await;
+    }
     Ok(answer(device, changed))
 }
 

@@ -17,13 +17,14 @@ const MOST_RANGES: usize = 64;
 
 impl DeviceShared {
     /// Reports which rules fired on a request: the one that decided, then those that damage it or want
-    /// something of the device.
+    /// something of the device. `hold_id`: the number of the hold, if the first one held it.
     pub(crate) fn report_decision(
         &self,
         queue: &QueueShared,
         request: &Request,
         published: &Published,
         verdict: &Verdict,
+        hold_id: Option<u64>,
     ) {
         let deciding = verdict.rule;
         let touches = verdict.corrupt.iter().map(|touch| touch.rule);
@@ -39,6 +40,7 @@ impl DeviceShared {
             self.events.push(Event {
                 decision: Some(decision(&rule.action)),
                 effect: Some(effect(&verdict.terminal)),
+                hold_id: hold_id.filter(|_| Some(index) == deciding),
                 ..event
             });
         }
@@ -82,17 +84,20 @@ impl DeviceShared {
         });
     }
 
-    /// Reports that a held or delayed request goes on, and how.
+    /// Reports that a held or delayed request goes on, and how. `hold_id`: the number of the hold that ends, or
+    /// that follows a delay.
     pub(crate) fn report_release(
         &self,
         queue: &QueueShared,
         request: &Request,
         mark: &Mark,
         decision: Decision,
+        hold_id: Option<u64>,
     ) {
         let event = self.about(queue, request, mark, EventKind::Released);
         self.events.push(Event {
             decision: Some(decision),
+            hold_id,
             ..event
         });
     }

@@ -17,9 +17,15 @@ pub(super) fn parse(text: &Text) -> Result<Node, DocumentError> {
 fn syntax(text: &Text, error: &serde_json::Error) -> DocumentError {
     let whole = error.to_string();
     let problem = whole.split(" at line ").next().unwrap_or(&whole);
-    let mut located = text.error(0, "", problem, "JSON");
-    (located.line, located.column) = (error.line().max(1), error.column().max(1));
-    located
+    // Its column counts bytes, and is 0 behind the end of a line.
+    let line = error.line().saturating_sub(1);
+    let lines = text.as_str().split_inclusive('\n').take(line);
+    let mut at = lines.map(str::len).sum::<usize>() + error.column().saturating_sub(1);
+    at = at.min(text.len());
+    while !text.as_str().is_char_boundary(at) {
+        at -= 1;
+    }
+    text.error(at, "", problem, "JSON")
 }
 
 struct Reader<'t> {

@@ -4,29 +4,34 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-/// What is wrong with a document, and where. `Display` is one line: `file:line:column: path: problem,
-/// expected ...`.
+/// What is wrong with a document, and where. `Display` is one line: `file:line:column: problem, expected ...`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{file}:{line}:{column}: {}{problem}{}", with_colon(.path), after_comma(.expected))]
+#[error("{file}:{line}:{column}: {problem}{}", after_comma(.expected))]
 pub struct DocumentError {
     /// What the document is called.
-    pub file: String,
+    pub file: Box<str>,
     /// The line, from 1.
     pub line: usize,
     /// The column, in characters from 1.
     pub column: usize,
     /// The path of the field, such as `rule[2].when.prob`; empty for the document itself.
     pub path: String,
-    /// What is wrong.
+    /// What is wrong, and with what.
     pub problem: String,
     /// What would be right; empty if the problem says so.
     pub expected: String,
+    /// The line itself.
+    pub text: Box<str>,
 }
 
-fn with_colon(path: &str) -> String {
-    match path {
-        "" => String::new(),
-        path => format!("{path}: "),
+impl DocumentError {
+    /// The line with a caret below the place, in two lines.
+    #[must_use]
+    pub fn excerpt(&self) -> String {
+        // Tabs stay tabs, so that the caret stands where the eye looks for it.
+        let before = self.text.chars().take(self.column.saturating_sub(1));
+        let blanks: String = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
+        format!("  {}\n  {blanks}^", self.text)
     }
 }
 
@@ -82,13 +87,19 @@ impl Text {
         let before = self.text.get(..at).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         DocumentError {
-            file: self.file.to_string(),
+            file: self.file.clone(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             path: path.to_owned(),
             problem: problem.to_owned(),
             expected: expected.to_owned(),
+            text: self.line_at(line_start),
         }
+    }
+
+    fn line_at(&self, start: usize) -> Box<str> {
+        let rest = self.text.get(start..).unwrap_or_default();
+        rest.lines().next().unwrap_or_default().into()
     }
 
     pub(super) fn locate(&self, wrong: Wrong) -> DocumentError {
@@ -100,7 +111,11 @@ impl Text {
             path.push_str(step);
         }
         let at = wrong.at.unwrap_or(0);
-        self.error(at, &path, &wrong.problem, &wrong.expected)
+        let problem = match path.as_str() {
+            "" => wrong.problem,
+            path => format!("{path}: {}", wrong.problem),
+        };
+        self.error(at, &path, &problem, &wrong.expected)
     }
 }
 
@@ -134,28 +149,26 @@ pub(super) struct Entry {
 }
 
 impl Node {
-    /// Where the part with this path stands, such as `rule[2].when.prob`; if there is none, where the part
-    /// stands in which it would be. Says too whether it is there.
-    pub(super) fn find(&self, path: &str) -> (usize, bool) {
+    /// Where the part that a JSON pointer (RFC 6901) names stands; if there is none, where the part stands in
+    /// which it would be.
+    pub(super) fn find(&self, pointer: &str) -> usize {
         let mut node = self;
-        let steps = path.split(['.', '[']).filter(|step| !step.is_empty());
-        for step in steps {
-            let next = match (&node.value, step.strip_suffix(']')) {
-                (Value::List(nodes), Some(place)) => {
-                    place.parse().ok().and_then(|place: usize| nodes.get(place))
-                }
-                (Value::Table(entries), None) => entries
+        for step in pointer.split('/').skip(1) {
+            let step = step.replace("~1", "/").replace("~0", "~");
+            let next = match &node.value {
+                Value::List(nodes) => step.parse().ok().and_then(|place: usize| nodes.get(place)),
+                Value::Table(entries) => entries
                     .iter()
-                    .find(|entry| stands_for(&entry.key, step))
+                    .find(|entry| stands_for(&entry.key, &step))
                     .map(|entry| &entry.node),
                 _ => None,
             };
             match next {
                 Some(next) => node = next,
-                None => return (node.span.start, false),
+                None => break,
             }
         }
-        (node.span.start, true)
+        node.span.start
     }
 }
 
@@ -172,4 +185,17 @@ fn stands_for(key: &str, name: &str) -> bool {
         _ => name,
     };
     key == name || key == other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_below_the_place() {
+        let text = Text::new("f", "a = 1\n\té = [2]\n");
+        let error = text.error(13, "", "found 2", "3");
+        assert_eq!(error.to_string(), "f:2:7: found 2, expected 3");
+        assert_eq!(error.excerpt(), "  \té = [2]\n  \t     ^");
+    }
 }

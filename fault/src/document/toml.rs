@@ -18,10 +18,16 @@ pub(super) fn parse(text: &Text) -> Result<Node, DocumentError> {
 
 fn table(text: &Text, table: DeTable<'_>) -> Result<Value, DocumentError> {
     let entry = |(key, value): (Spanned<std::borrow::Cow<'_, str>>, Spanned<DeValue<'_>>)| {
+        let key_span = key.span();
+        let mut node = node(text, value)?;
+        if node.span.is_empty() {
+            // A table of which only keys stand in the text has no place of its own.
+            node.span = key_span.clone();
+        }
         Ok(Entry {
-            key_at: key.span().start,
+            key_at: key_span.start,
             key: key.into_inner().into_owned(),
-            node: node(text, value)?,
+            node,
         })
     };
     let entries = table.into_iter().map(entry);

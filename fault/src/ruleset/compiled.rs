@@ -28,8 +28,10 @@ pub(crate) struct Compiled {
     pub(crate) has_window: bool,
     /// The seed its draws come from: its own, else that of the set.
     pub(crate) seed: u64,
-    /// The first generation with this rule and this history.
+    /// The first generation of this history.
     pub(crate) since: u64,
+    /// The first generation in which the rule was as it is.
+    pub(crate) made: u64,
 }
 
 /// The labels of a rule, as numbers.
@@ -53,9 +55,12 @@ impl Compiled {
         let seed = rule.seed().unwrap_or(seed);
         let kept = old.filter(|old| old.rule == rule && old.seed == seed);
         let matcher = Matcher::new(&rule, facts);
-        let (history, since) = match kept {
-            Some(old) => (Arc::clone(&old.history), old.since),
-            None => (Arc::new(History::new(&rule, &matcher)), generation),
+        let (history, since, made) = match kept {
+            Some(old) => (Arc::clone(&old.history), old.since, old.made),
+            None => {
+                let history = Arc::new(History::new(&rule, &matcher));
+                (history, generation, generation)
+            }
         };
         let arm = match &rule.options.arm {
             Arm::Mark(label) => Some(label.id()),
@@ -80,6 +85,7 @@ impl Compiled {
                 || rule.options.ttl_ns.is_some(),
             seed,
             since,
+            made,
             rule,
         }
     }

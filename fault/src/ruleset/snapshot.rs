@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::RuleSet;
+use super::{Compiled, Keep, RuleSet};
 use crate::device::{DeviceHistory, DeviceSnapshot};
 use crate::draw::fnv1a;
 use crate::error::RuleError;
@@ -60,33 +60,37 @@ pub struct RuleSnapshot {
     pub addresses: Vec<AddressCount>,
 }
 
+impl RuleSnapshot {
+    /// What a rule has been through so far.
+    pub(super) fn of(compiled: &Compiled) -> Self {
+        let history: &History = &compiled.history;
+        Self {
+            name: compiled.rule.name.clone(),
+            content: content(&compiled.rule, compiled.seed),
+            since: compiled.since,
+            counters: history.tally.counters(),
+            turns: history.turn(),
+            armed: history.gate.is_armed(),
+            enabled: history.gate.is_enabled(),
+            armed_at: history.gate.known_since(),
+            bad: history.bad.as_ref().map(BadMap::runs).unwrap_or_default(),
+            addresses: history
+                .addresses
+                .as_ref()
+                .map(Addresses::counts)
+                .unwrap_or_default(),
+        }
+    }
+}
+
 impl RuleSet {
     /// What the device and the rules have been through so far. Exact when no request is being decided.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let rule = |compiled: &super::Compiled| {
-            let history: &History = &compiled.history;
-            RuleSnapshot {
-                name: compiled.rule.name.clone(),
-                content: content(&compiled.rule, compiled.seed),
-                since: compiled.since,
-                counters: history.tally.counters(),
-                turns: history.turn(),
-                armed: history.gate.is_armed(),
-                enabled: history.gate.is_enabled(),
-                armed_at: history.gate.known_since(),
-                bad: history.bad.as_ref().map(BadMap::runs).unwrap_or_default(),
-                addresses: history
-                    .addresses
-                    .as_ref()
-                    .map(Addresses::counts)
-                    .unwrap_or_default(),
-            }
-        };
         Snapshot {
             generation: self.generation,
             device: self.device.snapshot(),
-            rules: self.rules.iter().map(rule).collect(),
+            rules: self.rules.iter().map(RuleSnapshot::of).collect(),
         }
     }
 
@@ -103,7 +107,14 @@ impl RuleSet {
         facts: &DeviceFacts,
     ) -> Result<Self, RuleError> {
         let device = Arc::new(DeviceHistory::restore(&snapshot.device));
-        let mut set = Self::make(generation, seed, rules, &[], device, facts)?;
+        let mut set = Self::make(
+            generation,
+            seed,
+            rules,
+            (&[], &Keep::Nothing),
+            device,
+            facts,
+        )?;
         let known: BTreeMap<&str, &RuleSnapshot> = snapshot
             .rules
             .iter()
@@ -122,7 +133,7 @@ impl RuleSet {
     }
 }
 
-fn take_over(history: &History, rule: &RuleSnapshot) {
+pub(super) fn take_over(history: &History, rule: &RuleSnapshot) {
     history.tally.restore(&rule.counters);
     history.restore_turns(rule.turns);
     history

@@ -16,6 +16,7 @@ const SEEDS: &[&str] = &[
     "version = 1\nseed = 42\n[[rule]]\nname = \"a\"\nwhere = { op = [\"write\"], lba = \"8+8\" }\n\
      when = { seq = \"xW\", prob = 0.5 }\naction = { fail = { status = \"MEDIUM\" } }\nwith.arm = \"manual\"\n",
     "{\"version\":1,\"rule\":[{\"name\":\"a\",\"action\":{\"hold\":{\"max_ns\":\"5s\",\"then\":{\"fail\":\"IOERR\"}}}}]}",
+    "# two\nbad: fail:MEDIUM where op=read,lba=2048+8\n slow-1 : delay(2ms) when prob=10%\n",
     "0 409600 flakey /dev/sdb 0 5 1 3 drop_writes random_read_corrupt 5",
     "dmsetup message dust1 0 addbadblock 60 2\n0 8 dust /dev/x 0 4096\nremovebadblock 60\n",
     "# Mapfile\n0x0 + 1\n0x0 0x200 -\n0x200 0x100 *\n0x300 0x100 ?\n",
@@ -135,7 +136,7 @@ fn read(text: &str) {
             assert!(!error.render().is_empty());
         }
     }
-    for format in [Format::Toml, Format::Json] {
+    for format in [Format::Toml, Format::Json, Format::Words] {
         match Document::parse("f", text, format) {
             Ok(document) => drop(document.check(&facts)),
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Documents that are read.
 
-use fault::{Body, DeviceFacts, Document, Format, Rule};
+use fault::{DeviceFacts, Document, Format, Rule};
 
 const FACTS: &DeviceFacts = &DeviceFacts::of_size(1 << 20);
 
@@ -64,12 +64,12 @@ fn toml(text: &str) -> Document {
 fn both_languages_say_the_same() {
     let one = toml(TOML);
     let other = Document::parse("a.json", JSON, Format::Json).unwrap();
-    assert_eq!((one.seed, &one.rules), (Some(42), &other.rules));
-    assert_eq!(other.seed, Some(42));
+    assert_eq!(one.file, other.file);
+    assert_eq!(one.file.seed, Some(42));
     let set = one.check(FACTS).unwrap();
     assert_eq!(set.len(), 5);
     assert_eq!(set.rules().next().unwrap().name, "pg-heap-once");
-    let words: Vec<String> = one.rules.iter().map(Rule::to_string).collect();
+    let words: Vec<String> = one.file.rule.iter().map(Rule::to_string).collect();
     assert_eq!(
         words,
         [
@@ -86,12 +86,16 @@ fn both_languages_say_the_same() {
 #[test]
 fn what_is_written_is_read_again() {
     let one = toml(TOML);
-    let body = Body::new(one.seed, one.rules.clone());
     for format in [Format::Toml, Format::Json] {
-        let text = body.write(format).unwrap();
+        let text = one.file.write(format).unwrap();
         let again = Document::parse("b", &text, format).unwrap();
-        assert_eq!((again.seed, &again.rules), (one.seed, &one.rules), "{text}");
+        assert_eq!(again.file, one.file, "{text}");
     }
+    let text = one.file.write(Format::Words).unwrap();
+    assert_eq!(Format::of("-", &text), Format::Words);
+    let again = Document::parse("b", &text, Format::Words).unwrap();
+    // Words have no place for a seed of all rules.
+    assert_eq!(again.file.rule, one.file.into_rules(), "{text}");
 }
 
 #[test]
@@ -110,19 +114,38 @@ fn a_document_may_keep_inert_rules() {
 fn a_document_without_rules_is_one() {
     assert!(toml("version = 1").check(FACTS).unwrap().is_empty());
     let json = Document::parse("a.json", r#"{"version":1,"rule":[]}"#, Format::Json);
-    assert!(json.unwrap().rules.is_empty());
+    assert!(json.unwrap().file.rule.is_empty());
 }
 
 #[test]
-fn the_name_tells_the_language() {
-    for (name, format) in [
-        ("a.json", Format::Json),
-        ("a.JSON", Format::Json),
-        (".json", Format::Json),
-        ("a.toml", Format::Toml),
-        ("rules", Format::Toml),
-        ("é", Format::Toml),
+fn name_and_text_tell_the_language() {
+    for (name, text, format) in [
+        ("a.json", "", Format::Json),
+        ("a.JSON", "a: fail", Format::Json),
+        (".json", "", Format::Json),
+        ("a.toml", "{", Format::Toml),
+        ("rules", "version = 1", Format::Toml),
+        ("rules", "version = 1 # a: b", Format::Toml),
+        ("rules", "[[rule]]\nname = \"a: b\"", Format::Toml),
+        ("standard input", " {\"version\": 1}", Format::Json),
+        ("rules", "# those of today\n\nbad.1: fail", Format::Words),
+        ("é", "", Format::Toml),
     ] {
-        assert_eq!(Format::of_name(name), format, "{name}");
+        assert_eq!(Format::of(name, text), format, "{name}: {text}");
     }
+}
+
+#[test]
+fn a_rule_a_line() {
+    let text = "# two rules\n\nbad: fail:MEDIUM where op=read,lba=2048+8\n  slow : delay:2ms\n";
+    let rules = Document::parse("r", text, Format::Words).unwrap().file.rule;
+    let found: Vec<(&str, String)> = rules
+        .iter()
+        .map(|rule| (rule.name.as_str(), rule.to_string()))
+        .collect();
+    let bad = "fail(status=MEDIUM) where op=read,lba=2048+8".to_owned();
+    assert_eq!(
+        found,
+        [("bad", bad), ("slow", "delay(dist=fixed:2ms)".to_owned())]
+    );
 }

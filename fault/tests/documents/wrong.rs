@@ -107,6 +107,30 @@ const WHOLE: &[(Format, &str, usize, usize, &str)] = &[
         1,
         "expected `action`",
     ),
+    (Format::Words, "a: fail\nb fail", 2, 1, "NAME: ACTION"),
+    (Format::Words, "a: fail\n\tb c: fail", 2, 3, "and a colon"),
+    (
+        Format::Words,
+        "# é\n b: fail wher op=read",
+        2,
+        10,
+        "`where`",
+    ),
+    (Format::Words, "é", 1, 1, "a rule"),
+    (
+        Format::Words,
+        "a: fail\nb: fail where lba=4090+8",
+        2,
+        1,
+        "below 4096",
+    ),
+    (
+        Format::Words,
+        "a: fail where op=read\na: fail where op=write",
+        2,
+        1,
+        "a name of its own",
+    ),
     (Format::Json, "", 1, 1, "JSON"),
     (Format::Json, "{\"version\": 1,}", 1, 15, "JSON"),
     (
@@ -161,7 +185,7 @@ fn a_message_is_one_line_with_everything() {
         "version = 1\n[[rule]]\nname = \"r\"\naction = { fail = {} }\nwhen = { prob = 1.5 }\n";
     assert_eq!(
         error(text, Format::Toml, FACTS).to_string(),
-        "f:5:17: rule[0].when.prob: rule `r`: found 1.5, expected a probability from 0 to 1"
+        "f:5:17: rule `r`: when.prob: found 1.5, expected a probability from 0 to 1"
     );
 }
 

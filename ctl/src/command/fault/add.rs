@@ -24,6 +24,9 @@ With --file the rule is about the sectors that the file's data lies on now. The 
 first; it must be on a file system that is mounted from the device or a partition of it. When the
 file system moves the data the rule stays where it is, unless --watch is given.
 
+A rule that can never do anything (prob=0, a selector that its action cannot meet, another rule that
+is always first) is refused with what would be right, unless --allow-inert is given.
+
 Examples:
   bvecctl fault add bad 'fail:MEDIUM where op=read,lba=2048+8 when count=1'
   bvecctl fault add slow 'delay:2ms where op=write when prob=10%,seed=7'
@@ -50,6 +53,9 @@ pub(crate) struct Add {
     /// How often to look whether they moved.
     #[arg(long, value_name = "TIME", default_value = "1s", requires = "watch")]
     interval: Span,
+    /// Accept the rule although it can never do anything; the same as `with allow_inert=yes`.
+    #[arg(long)]
+    allow_inert: bool,
     #[command(flatten)]
     change: Change,
     /// The N of /dev/ublkbN; may be left out if there is only one, or with --file.
@@ -75,6 +81,7 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<()> {
         name: add.name.clone(),
         error,
     })?;
+    rule.options.allow_inert |= add.allow_inert;
     let device = match &add.file {
         None => context.device(add.dev)?,
         Some(file) => {

@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::{Error, Result};
-use api::fault::{DeviceFacts, RuleError, RuleSet};
+use api::fault::{DeviceFacts, Document, DocumentError, RuleError, RuleSet};
 use api::{ChangeOptions, ClientError, Problem, RuleFile, RulesChanged, SCHEMA, call};
 use clap::Args;
 use serde::Serialize;
 
 use super::change::{self, Change};
 use crate::context::{Context, refused};
+use crate::exit::Failure;
 use crate::output::counted;
 use crate::source::Source;
 
 pub(super) const APPLY_EXAMPLES: &str = "\
-The file is TOML, or JSON with the same keys if its name ends in .json; - is standard input:
+The file is TOML, JSON with the same keys, or one rule in words a line; - is standard input:
 
   version = 1
   seed = 42
@@ -25,10 +26,15 @@ The file is TOML, or JSON with the same keys if its name ends in .json; - is sta
   when = { count = 1 }
   action = { fail = { status = \"MEDIUM\" } }
 
+In words the same rule is one line; `#` begins a comment:
+
+  wal-once: fail(status=MEDIUM) where op=write,lba=266240+8 when count=1
+
 A rule that stays as it is keeps its counts. If one rule is refused nothing is changed.
 
 Examples:
   bvecctl fault apply rules.toml
+  echo 'slow: delay:2ms where op=write' | bvecctl fault apply -
   bvecctl fault apply rules.json --dev 0 --expect-gen 7";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
@@ -44,6 +50,9 @@ Examples:
 pub(crate) struct Apply {
     /// The file.
     file: PathBuf,
+    /// Let every rule start its counts again, also one that stays as it is.
+    #[arg(long)]
+    reset: bool,
     #[command(flatten)]
     change: Change,
     /// The N of /dev/ublkbN; may be left out if there is only one.
@@ -81,10 +90,13 @@ struct Words {
 /// # Errors
 /// [`crate::exit::Failure::Located`]: a rule is refused; the daemon cannot be reached.
 pub(super) fn run(apply: &Apply, context: &Context) -> Result<()> {
-    let source = Source::read(&apply.file)?;
-    let file: RuleFile = source.parse()?;
+    let document = Source::read(&apply.file)?.rules()?;
     let device = context.device(apply.dev)?;
-    let changed = put(&source, &file, device, &apply.change.options(), context)?;
+    let options = ChangeOptions {
+        reset: apply.reset,
+        ..apply.change.options()
+    };
+    let changed = put(&document, device, &options, context)?;
     context
         .output
         .answer(&changed, |changed| change::text("applied to", changed))
@@ -95,19 +107,16 @@ pub(super) fn run(apply: &Apply, context: &Context) -> Result<()> {
 /// # Errors
 /// [`crate::exit::Failure::Located`]: a rule would be refused; the daemon cannot be reached.
 pub(super) fn run_check(check: &Check, context: &Context) -> Result<()> {
-    let source = Source::read(&check.file)?;
-    let file: RuleFile = source.parse()?;
+    let document = Source::read(&check.file)?.rules()?;
     match check.dev {
         Some(device) => {
             let options = ChangeOptions {
                 dry_run: true,
                 ..ChangeOptions::default()
             };
-            put(&source, &file, device, &options, context)?;
+            put(&document, device, &options, context)?;
         }
-        None => {
-            alone(&file).map_err(|error| source_error(&source, &Problem::rule_of_file(&error)))?
-        }
+        None => alone(&document.file).map_err(|error| Failure::from(document.locate(&error)))?,
     }
     let words = |rule: &api::fault::Rule| Words {
         rule: rule.name.clone(),
@@ -117,7 +126,7 @@ pub(super) fn run_check(check: &Check, context: &Context) -> Result<()> {
         schema: SCHEMA,
         file: check.file.clone(),
         device: check.dev,
-        rules: file.rule.iter().map(words).collect(),
+        rules: document.file.rule.iter().map(words).collect(),
     };
     context.output.answer(&checked, checked_text)
 }
@@ -135,36 +144,30 @@ pub(crate) fn alone(file: &RuleFile) -> Result<(), RuleError> {
 }
 
 fn put(
-    source: &Source,
-    file: &RuleFile,
+    document: &Document,
     device: u32,
     options: &ChangeOptions,
     context: &Context,
 ) -> Result<RulesChanged> {
-    let call = call::apply_rules(device, file).under(options);
-    context.client()?.send(call).map_err(|error| match error {
-        ClientError::Problem(problem) if points_to_a_rule(&problem) => {
-            source_error(source, &problem)
-        }
-        error => refused("apply the rules", error),
-    })
+    let call = call::apply_rules(device, &document.file).under(options);
+    change::client(context, options)?
+        .send(call)
+        .map_err(|error| match error {
+            ClientError::Problem(problem) => match in_document(document, &problem) {
+                Some(located) => Error::new(Failure::from(located)),
+                None => refused("apply the rules", ClientError::Problem(problem)),
+            },
+            error => refused("apply the rules", error),
+        })
 }
 
-fn points_to_a_rule(problem: &Problem) -> bool {
-    problem
-        .pointer
-        .as_deref()
-        .is_some_and(|pointer| pointer.starts_with("/rule/"))
-}
-
-/// What is wrong with a rule, at its place in the file.
-pub(crate) fn source_error(source: &Source, problem: &Problem) -> Error {
-    let pointer = problem.pointer.as_deref().unwrap_or("");
-    let mut text = problem.detail.clone();
-    if let Some(expected) = &problem.expected {
-        text.push_str(&format!(", expected {expected}"));
-    }
-    source.refuse(pointer, text).into()
+/// What the daemon has to say about a rule, at its place in the file.
+fn in_document(document: &Document, problem: &Problem) -> Option<DocumentError> {
+    let pointer = problem.pointer.as_deref()?;
+    let expected = problem.expected.as_deref().unwrap_or_default();
+    pointer
+        .starts_with("/rule/")
+        .then(|| document.refuse(pointer, &problem.detail, expected))
 }
 
 fn checked_text(checked: &Checked) -> String {

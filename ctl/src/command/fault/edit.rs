@@ -1,19 +1,21 @@
 //! `bvecctl fault edit`: another rule in the place of one that there is.
 
 use anyhow::Result;
-use api::call;
 use api::fault::Rule;
+use api::{ChangeOptions, call};
 use clap::Args;
 
-use super::change::Change;
+use super::change::{self, Change};
 use crate::context::Context;
 use crate::exit::Failure;
 
 pub(super) const EXAMPLES: &str = "\
-The rule keeps its name and its place among the others. It starts its counts again.
+The rule keeps its name, its place among the others, and its counts: one that has used up its
+`count` stays used up. With --reset it starts again.
 
 Examples:
   bvecctl fault edit bad 'fail:MEDIUM where op=read,lba=4096+8 when count=1'
+  bvecctl fault edit once 'fail where op=read when count=1' --reset
   bvecctl fault edit slow 'delay:5ms where op=write' --dev 0 --expect-gen 7";
 
 /// A rule, and what it is to be.
@@ -23,6 +25,12 @@ pub(crate) struct Edit {
     name: String,
     /// What it does from now on, to which requests, and when.
     words: String,
+    /// Start its counts again.
+    #[arg(long)]
+    reset: bool,
+    /// Accept the rule although it can never do anything; the same as `with allow_inert=yes`.
+    #[arg(long)]
+    allow_inert: bool,
     #[command(flatten)]
     change: Change,
     /// The N of /dev/ublkbN; may be left out if there is only one.
@@ -35,13 +43,18 @@ pub(crate) struct Edit {
 /// # Errors
 /// The words are not a rule; there is no such rule; the daemon cannot be reached.
 pub(super) fn run(edit: &Edit, context: &Context) -> Result<()> {
-    let rule = Rule::parse(&edit.name, &edit.words).map_err(|error| Failure::Words {
+    let mut rule = Rule::parse(&edit.name, &edit.words).map_err(|error| Failure::Words {
         name: edit.name.clone(),
         error,
     })?;
+    rule.options.allow_inert |= edit.allow_inert;
     let device = context.device(edit.dev)?;
-    let call = call::replace_rule(device, &rule).under(&edit.change.options());
-    let changed = context.ask("change the rule", call)?;
+    let options = ChangeOptions {
+        reset: edit.reset,
+        ..edit.change.options()
+    };
+    let call = call::replace_rule(device, &rule).under(&options);
+    let changed = change::ask(context, "change the rule", call, &options)?;
     context.output.answer(&changed, |changed| {
         format!(
             "{} is now in force on device {} (generation {}): {rule}",

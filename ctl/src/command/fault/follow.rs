@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use api::fault::Ranges;
-use api::{RulesChanged, SCHEMA, call};
+use api::{ChangeOptions, RulesChanged, SCHEMA, call};
 use clap::Args;
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ use crate::units::Span;
 pub(super) const EXAMPLES: &str = "\
 The file is looked at once an interval, without syncing it: data that has no place yet is left out
 until it has one. While the rule is on the old sectors it fires there. When this ends the rule stays
-where it is. A rule that is changed starts its counts again.
+where it is. The rule keeps its counts when it moves, unless --reset is given.
 
 Examples:
   bvecctl fault follow wal --file /mnt/db/wal
@@ -56,6 +56,9 @@ pub(crate) struct Follow {
     /// Look once, and end.
     #[arg(long)]
     once: bool,
+    /// Start the rule's counts again each time it moves.
+    #[arg(long)]
+    reset: bool,
     /// The N of /dev/ublkbN; the file says it, too.
     #[arg(long, value_name = "N")]
     dev: Option<u32>,
@@ -87,6 +90,7 @@ impl Follow {
             file_range,
             interval,
             once: false,
+            reset: false,
             dev: Some(device),
         }
     }
@@ -143,7 +147,11 @@ fn look(follow: &Follow, context: &Context) -> Result<()> {
         return Ok(());
     }
     let before = rule.selector.lba.replace(ranges.clone());
-    let call = call::replace_rule(layout.device, &rule);
+    let options = ChangeOptions {
+        reset: follow.reset,
+        ..ChangeOptions::default()
+    };
+    let call = call::replace_rule(layout.device, &rule).under(&options);
     let changed: RulesChanged = context.ask("move the rule", call)?;
     let moved = Moved {
         schema: SCHEMA,
