@@ -9,6 +9,8 @@ pub(crate) mod conformance;
 pub(crate) mod deferral;
 mod direction;
 mod durability;
+mod fault_counts;
+mod fault_import;
 mod fault_switches;
 mod fault_verbs;
 mod fault_waits;
@@ -63,6 +65,8 @@ pub(crate) fn all() -> Vec<Case> {
         staging::CASES,
         faults::CASES,
         features::CASES,
+        fault_counts::CASES,
+        fault_import::CASES,
         fault_switches::CASES,
         fault_verbs::CASES,
         fault_waits::CASES,

@@ -23,6 +23,7 @@ mod model;
 mod outcome;
 mod pins;
 mod programs;
+mod relay;
 mod runner;
 mod scratch;
 mod server;
@@ -37,6 +38,10 @@ fn main() -> ExitCode {
     if let Some((cases::deferral::SERVE, words)) = words.split_first().map(|(f, r)| (f.as_str(), r))
     {
         cases::deferral::serve(words);
+        return ExitCode::SUCCESS;
+    }
+    if let Some((relay::RELAY, words)) = words.split_first().map(|(f, r)| (f.as_str(), r)) {
+        relay::run(words);
         return ExitCode::SUCCESS;
     }
     runner::run(&cases::all(), &words)

@@ -27,6 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("hold_data::an_unstable_page_is_seen", unstable),
     Case::new("hold_data::what_cannot_be_done_is_told", refused),
     Case::new("hold_data::failed_and_in_part", fail_and_part),
+    Case::new("hold_data::the_rest_of_a_part_is_sent_again", part),
 ];
 
 const SIZE: u64 = 4 << 20;
@@ -237,6 +238,29 @@ fn fail_and_part() -> Outcome {
         let problem = daemon.refused(call::release(device.id, &request));
         assert_eq!(problem.pointer.as_deref(), Some(pointer), "{problem}");
     }
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// A read under `copy` is the one of which every kernel sends the rest again (docs/design/conformance.md).
+fn part() -> Outcome {
+    let daemon = Daemon::start();
+    let device = daemon.add_ram(SIZE, DataPath::Copy);
+    let bytes = pattern(3, 4096);
+    Disk::open(&device.path).write(0, &bytes);
+    daemon.rule(device.id, "h", "hold where op=read,lba=0+8 when count=1");
+    let reader = read_in_background(&device.path, 0, 4096);
+    let hold_id = daemon.held(device.id, 1)[0].hold_id.to_string();
+    let words = ["hold", "poke", &hold_id, "--data", &"ab".repeat(512)];
+    bvecctl(&daemon.socket(), &words).good();
+    let words = ["hold", "release", "h", "--bytes", "512"];
+    bvecctl(&daemon.socket(), &words).good();
+    let got = reader.join().unwrap().unwrap();
+    assert_eq!(got[..512], [0xab; 512], "the part that was done");
+    assert_eq!(got[512..], bytes[512..], "the rest, which was sent again");
+    let ended = daemon.events(api::EventKind::Completed);
+    assert_eq!(ended.last().unwrap().result, Some(512));
+    assert_eq!(daemon.ask(call::stats(device.id)).inflight, 0);
     daemon.stop();
     Outcome::Passed
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::deadline::wait_for;
-use crate::outcome::{Case, Outcome};
+use crate::outcome::{Case, Outcome, need_program};
 use crate::programs::{self, bvecctl};
 
 use super::schemas::faults;
@@ -31,6 +31,20 @@ pub(crate) const CASES: &[Case] = &[
         documented("ext4-eio-once", EXT4_EIO_ONCE)
     })
     .within(120),
+    Case::new("scenarios::lost_write", || {
+        documented("lost-write", LOST_WRITE)
+    })
+    .within(120),
+    Case::new("scenarios::raid1_repair", || {
+        need_program!("mdadm");
+        documented("raid1-repair", RAID1_REPAIR)
+    })
+    .within(120),
+    Case::new("scenarios::slow_disk", || {
+        need_program!("fio");
+        documented("slow-disk", SLOW_DISK)
+    })
+    .within(120),
     Case::new("scenarios::a_failed_expectation_ends_with_3", expectation),
     Case::new("scenarios::a_bad_one_is_located_and_nothing_is_done", bad),
     Case::new(
@@ -44,6 +58,9 @@ const FLUSH_FAILS: &str = include_str!("../../../docs/scenarios/flush-fails.toml
 const ONE_TAG_HANGS: &str = include_str!("../../../docs/scenarios/one-tag-hangs.toml");
 const ERROR_ONCE: &str = include_str!("../../../docs/scenarios/error-once.toml");
 const EXT4_EIO_ONCE: &str = include_str!("../../../docs/scenarios/ext4-eio-once.toml");
+const LOST_WRITE: &str = include_str!("../../../docs/scenarios/lost-write.toml");
+const RAID1_REPAIR: &str = include_str!("../../../docs/scenarios/raid1-repair.toml");
+const SLOW_DISK: &str = include_str!("../../../docs/scenarios/slow-disk.toml");
 const SCHEMA: &str = include_str!("../../../docs/schemas/scenario.schema.json");
 
 /// A file in the daemon's directory.

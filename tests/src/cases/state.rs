@@ -1,9 +1,10 @@
 //! What is on file about devices, and what is refused because of it.
 
-use api::{DataPath, DeviceConfig, ProblemCode, Recovery, TargetConfig, call};
+use api::{DataPath, DeviceConfig, ProblemCode, Recovery, StopRequest, TargetConfig, call};
 
-use crate::client_io::Disk;
-use crate::daemon::{Daemon, block_devices, char_devices, config, kept_memory};
+use crate::client_io::{Disk, errno};
+use crate::daemon::{Daemon, block_devices, char_devices, config, kept_memory, shell};
+use crate::deadline::wait_for;
 use crate::outcome::{Case, Outcome, need_flag};
 
 pub(crate) const CASES: &[Case] = &[
@@ -17,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::new("state::a_backing_that_shrank_is_refused", backing_shrank),
     Case::new("state::the_number_of_a_left_device_is_taken", number_taken),
+    Case::new("state::read_only_by_a_rule_stays_so", read_only),
 ];
 
 const SIZE: u64 = 4 << 20;
@@ -158,5 +160,56 @@ fn number_taken() -> Outcome {
     assert_eq!(kept_memory(), Vec::<String>::new());
     last.ask(call::add_device(&again));
     last.stop();
+    Outcome::Passed
+}
+
+/// What a rule has made read-only is that for the next daemon too, and after a stop where the kernel has a way back.
+fn read_only() -> Outcome {
+    let mut daemon = Daemon::start();
+    let device = daemon.add(&ram(Recovery::Queue, DataPath::Copy));
+    let disk = Disk::open(&device.path);
+    daemon.rule(device.id, "off", "readonly where op=read when count=1");
+    daemon.rule(
+        device.id,
+        "on",
+        "readonly(on=no) where op=read,lba=64+8 when count=1",
+    );
+    disk.read(0, 512);
+    let is_read_only = |wanted: &str| {
+        wait_for("the block device to say so", || {
+            let text = shell(&format!("blockdev --getro {}", device.path));
+            (text.trim() == wanted).then_some(())
+        });
+    };
+    is_read_only("1");
+    assert!(daemon.ask(call::device(device.id)).read_only);
+    let denied = |disk: &Disk| {
+        let errno = errno(disk.try_write(0, &[1; 512]));
+        assert!([libc::EPERM, libc::EREMOTEIO].contains(&errno), "{errno}");
+    };
+    denied(&disk);
+    daemon.kill();
+    let next = daemon.successor(&["--adopt"]);
+    assert!(
+        next.ask(call::device(device.id)).read_only,
+        "{}",
+        next.log()
+    );
+    denied(&disk);
+    drop(disk);
+    if next.lacks_flag("IO_DESC_SIZE").is_none() {
+        next.ask(call::stop(device.id, &StopRequest::default()));
+        next.ask(call::resume(device.id));
+        next.wait_for_node(&device);
+        is_read_only("1");
+    }
+    let disk = Disk::open(&device.path);
+    denied(&disk);
+    disk.read(64 * 512, 512);
+    is_read_only("0");
+    Disk::open(&device.path).write(0, &[1; 512]);
+    assert!(!next.ask(call::device(device.id)).read_only);
+    drop(disk);
+    next.stop();
     Outcome::Passed
 }
