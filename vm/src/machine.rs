@@ -27,7 +27,13 @@ pub struct Machine {
     pub stock_command_line: bool,
     /// Words added at the end of the kernel's command line, where they win over earlier ones.
     pub append: Vec<String>,
+    /// A TCP port of this machine's loopback that leads to the same port of the guest's `eth0`, which nothing
+    /// else is reached through. The guest needs the module `virtio_net`, and [`GUEST_ADDRESS`] given to `eth0`.
+    pub forward: Option<u16>,
 }
+
+/// The address that QEMU's user network expects the guest to have.
+pub const GUEST_ADDRESS: &str = "10.0.2.15";
 
 impl Default for Machine {
     fn default() -> Self {
@@ -38,6 +44,7 @@ impl Default for Machine {
             count_instructions: false,
             stock_command_line: false,
             append: Vec::new(),
+            forward: None,
         }
     }
 }
@@ -151,6 +158,12 @@ impl Machine {
                 "-device",
                 format!("virtserialport,chardev={name},name={name}"),
             );
+        }
+        if let Some(port) = self.forward {
+            let to = format!("hostfwd=tcp:127.0.0.1:{port}-{GUEST_ADDRESS}:{port}");
+            args.pair("-netdev", format!("user,id=net,restrict=on,{to}"));
+            // Nothing is booted from it.
+            args.pair("-device", "virtio-net-pci,netdev=net,romfile=");
         }
         if let Some(fd) = boot.terminal {
             args.socket("terminal", fd);
@@ -294,6 +307,21 @@ mod tests {
         assert!(arguments(&machine, Accelerator::Tcg, (10, 0)).contains("idle=poll"));
         assert!(!arguments(&machine, Accelerator::Kvm, (10, 0)).contains("idle=poll"));
         assert!(!arguments(&Machine::default(), Accelerator::Tcg, (10, 0)).contains("idle=poll"));
+    }
+
+    #[test]
+    fn there_is_a_network_only_if_a_port_is_forwarded() {
+        let machine = Machine {
+            forward: Some(8080),
+            ..Machine::default()
+        };
+        let text = arguments(&machine, Accelerator::Tcg, (10, 0));
+        assert!(
+            text.contains("restrict=on,hostfwd=tcp:127.0.0.1:8080-10.0.2.15:8080 "),
+            "{text}"
+        );
+        let without = arguments(&Machine::default(), Accelerator::Tcg, (10, 0));
+        assert!(!without.contains("-netdev"), "{without}");
     }
 
     #[test]

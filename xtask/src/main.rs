@@ -10,6 +10,7 @@ mod interrupt;
 mod peers;
 mod process;
 mod ratio;
+mod schemathesis;
 mod setup;
 mod test;
 mod tidy;
@@ -43,6 +44,8 @@ enum Verb {
     Cost(cost::Command),
     /// Count what a request costs on bvecd, on rublk and on the kernel's own drivers.
     BenchPeers(cost::Arguments),
+    /// Hold the API against its OpenAPI document, with requests that schemathesis makes up.
+    Schemathesis(schemathesis::Arguments),
     /// Format check, clippy, tidy and tests, as the continuous integration runs them.
     Ci,
     /// Check the invariants of the architecture.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Cost(arguments) => cost::run(&arguments),
         Verb::BenchPeers(arguments) => peers::run(&arguments),
+        Verb::Schemathesis(arguments) => schemathesis::run(&arguments),
         Verb::Ci => ci::run(),
         Verb::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
