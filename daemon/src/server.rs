@@ -11,6 +11,7 @@ mod hold_data;
 mod holds;
 mod lifecycle;
 mod peer;
+mod problems;
 mod reply;
 mod rules;
 mod stats;
@@ -43,7 +44,7 @@ struct Root;
 
 /// The routes and the document that describes them, made from one declaration.
 fn routes() -> (Router<Arc<Devices>>, Document) {
-    OpenApiRouter::with_openapi(Root::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(Root::openapi())
         .routes(routes!(features::show))
         .routes(routes!(devices::list, devices::add))
         .routes(routes!(devices::show, devices::delete))
@@ -69,7 +70,9 @@ fn routes() -> (Router<Arc<Devices>>, Document) {
         .routes(routes!(buffers::remove))
         .routes(routes!(stats::show))
         .routes(routes!(events::list))
-        .split_for_parts()
+        .split_for_parts();
+    problems::describe(&mut document);
+    (router, document)
 }
 
 /// The OpenAPI document.
@@ -145,6 +148,30 @@ mod tests {
             made == committed,
             "api/openapi.json is not what the routes say"
         );
+    }
+
+    /// Whatever goes wrong is told in one form.
+    #[test]
+    fn every_refusal_is_a_problem() {
+        let document = serde_json::to_value(document()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        for (path, item) in paths {
+            for (method, operation) in item.as_object().unwrap() {
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(responses.contains_key("403"), "{method} {path}");
+                for (status, response) in responses
+                    .iter()
+                    .filter(|(status, _)| status.as_str() >= "400")
+                {
+                    let content = response["content"].as_object().unwrap();
+                    let types: Vec<&String> = content.keys().collect();
+                    let place = format!("{method} {path} {status}");
+                    assert_eq!(types, [api::PROBLEM_MEDIA_TYPE], "{place}");
+                    let reference = &content[api::PROBLEM_MEDIA_TYPE]["schema"]["$ref"];
+                    assert_eq!(reference, "#/components/schemas/Problem", "{place}");
+                }
+            }
+        }
     }
 
     /// Every path of the client is served, and nothing else is.
