@@ -316,10 +316,8 @@ mod tests {
             ..Machine::default()
         };
         let text = arguments(&machine, Accelerator::Tcg, (10, 0));
-        assert!(
-            text.contains("restrict=on,hostfwd=tcp:127.0.0.1:8080-10.0.2.15:8080 "),
-            "{text}"
-        );
+        let way = "restrict=on,hostfwd=tcp:127.0.0.1:8080-10.0.2.15:8080 ";
+        assert!(text.contains(way), "{text}");
         let without = arguments(&Machine::default(), Accelerator::Tcg, (10, 0));
         assert!(!without.contains("-netdev"), "{without}");
     }
