@@ -29,7 +29,7 @@ fn file(daemon: &Daemon, name: &str, text: &str) -> String {
 fn dust() -> Outcome {
     let daemon = Daemon::start();
     let device = daemon.add_ram(SIZE, DataPath::Copy);
-    daemon.rule(device.id, "mine", "notify where op=flush");
+    daemon.rule(device.id, "mine", "notify where op=write,lba=0+8");
     let path = file(&daemon, "dust.txt", DUST);
     let words = [
         "fault", "import", "dm-dust", &path, "--add", "--name", "dust",
@@ -73,7 +73,7 @@ fn refused() -> Outcome {
     let before = daemon.ask(call::rules(device.id));
     let words = ["fault", "import", "dm-dust", &path, "--apply"];
     let said = bvecctl(&daemon.socket(), &words).ended_with(2);
-    assert!(said.contains("dust.txt:5: `frobnicate 7`: "), "{said}");
+    assert!(said.contains("dust.txt:6: `frobnicate 7`: "), "{said}");
     assert!(said.contains("--skip-refused"), "{said}");
     assert_eq!(daemon.ask(call::rules(device.id)), before);
     let words = [&words[..], &["--skip-refused"]].concat();
