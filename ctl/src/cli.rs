@@ -87,7 +87,7 @@ enum Command {
     /// Run fio jobs on a device and count what they cost.
     #[command(subcommand)]
     Bench(bench::Command),
-    /// Count the pins of every way of reaching a device; look for a vector that breaks a rule.
+    /// Ask the kernel what it does to the pages of requests: experiments, a census of pins, a fuzzer.
     #[command(subcommand)]
     Lab(lab::Command),
     /// Boot a real kernel in a virtual machine and run a command in it.

@@ -174,10 +174,12 @@ fn code_of_lab(error: &LabError) -> u8 {
         LabError::Client(error) => error.exit_code(),
         LabError::Pages(error) => code_of_pages(error),
         LabError::TooSmall { .. } | LabError::Sector { .. } => 2,
+        LabError::Interrupted => INTERRUPTED,
         LabError::NotHeld { .. }
         | LabError::NotListed { .. }
         | LabError::HoldEnded { .. }
         | LabError::NotReturned { .. } => 1,
+        _ if error.is_missing_requirement() => 4,
         _ => 125,
     }
 }

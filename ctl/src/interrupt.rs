@@ -45,6 +45,11 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
+    /// Whether a signal came, for those who ask themselves.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Whether a signal came.
     pub(crate) fn is_raised(&self) -> bool {
         self.0.load(Relaxed)

@@ -22,6 +22,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if lab::puppet::is_called() {
+        return match lab::puppet::act() {
+            Ok(()) => ExitCode::SUCCESS,
+            // The controller sees that its puppet is gone, and says so.
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     match cli::Cli::parse().run() {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error),

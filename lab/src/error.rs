@@ -1,6 +1,8 @@
 //! Why an experiment has no answer.
 
 use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use api::ClientError;
@@ -83,6 +85,89 @@ pub enum LabError {
         /// What the kernel answered.
         source: io::Error,
     },
+    /// bvecd is nowhere to be found.
+    #[error("find bvecd: it is neither {} nor on the PATH", beside.display())]
+    NoDaemon {
+        /// Where it should be.
+        beside: PathBuf,
+    },
+    /// bvecd ended by itself.
+    #[error("run bvecd: {words} ({status})")]
+    DaemonEnded {
+        /// What it said last.
+        words: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The user wants it to end.
+    #[error("finish: it was interrupted")]
+    Interrupted,
+    /// Something that was waited for did not happen in time.
+    #[error("see {what}: not within {} s", limit.as_secs())]
+    Stuck {
+        /// What was waited for.
+        what: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A request came back although a rule should have held it.
+    #[error("hold a request by `{rule}`: its call came back at once with {outcome}")]
+    NotStopped {
+        /// The rule, in words.
+        rule: String,
+        /// Bytes, or a negative errno.
+        outcome: i64,
+    },
+    /// A puppet could not do what an experiment relies on.
+    #[error("have a puppet do {order}: {source}")]
+    Refused {
+        /// The order's word.
+        order: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// A puppet does not answer.
+    #[error("hear from puppet {pid} after {order}: nothing within {} s", limit.as_secs())]
+    Silent {
+        /// Its process.
+        pid: u32,
+        /// The order's word.
+        order: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A puppet ended.
+    #[error("hear from puppet {pid} after {order}: it has ended")]
+    PuppetEnded {
+        /// Its process.
+        pid: u32,
+        /// The order's word.
+        order: String,
+    },
+    /// A puppet answered what does not fit the order, which is a bug.
+    #[error("understand the answer to {order}: {answer}")]
+    Odd {
+        /// The order's word.
+        order: String,
+        /// The answer.
+        answer: String,
+    },
+    /// A program that an experiment needs failed.
+    #[error("run {program}: {said} ({status})")]
+    Program {
+        /// Its name.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        said: String,
+    },
+    /// Pages were to be counted although that is not possible here.
+    #[error("count a page: the experiment should say that it needs counts")]
+    NoCounts,
+    /// The experiment found that something it needs is missing.
+    #[error("have what it needs: {0}")]
+    Lacking(String),
     /// A system call failed.
     #[error("{action}: {source}")]
     Io {
@@ -97,7 +182,13 @@ impl LabError {
     /// Whether the machine lacks something, as opposed to a failed experiment.
     #[must_use]
     pub fn is_missing_requirement(&self) -> bool {
-        matches!(self, Self::Pages(error) if error.is_missing_requirement())
+        match self {
+            Self::Pages(error) => error.is_missing_requirement(),
+            Self::NoDaemon { .. } | Self::Lacking(_) => true,
+            // bvecd's own code for a kernel or a right that is missing.
+            Self::DaemonEnded { status, .. } => status.code() == Some(4),
+            _ => false,
+        }
     }
 }
 

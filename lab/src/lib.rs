@@ -1,36 +1,54 @@
 //! Experiments on requests that are held or made to fail, one question a file.
 //!
-//! | experiment | question |
+//! | module | what it is |
 //! |---|---|
-//! | [`held_page`] | what does the kernel do to the page of a direct read while it is in flight? |
-//! | [`medium_error`] | does an injected error arrive once, where it was asked, and nowhere else? |
+//! | [`experiments`] | the experiments, one question a file; how to write one is told there |
+//! | [`Experiment`], [`Expected`] | question, prediction, source, needs; what is known per kernel version |
+//! | [`Bench`] | what an experiment works with: disks, holds, puppets, ways to look |
+//! | [`puppet`] | processes that do as they are told, so that the controller is never blocked |
+//! | [`Lab`] | runs experiments with a bvecd of its own and judges them |
+//! | `standing.rs`, `kernel_log.rs` | what must hold after each: pins balanced, log clean, nothing left behind |
+//! | [`held_page`], [`medium_error`] | the two of the demo, which report and do not judge |
 //!
-//! An experiment gets a [`Subject`], a device of a running bvecd, and leaves it as it was: its
-//! rules are removed, its held requests released and its children ended on every way out, errors
-//! included. It reports what it observed; whether that is right is its caller's affair.
+//! The controller never touches memory that is backed by a device it holds: puppets do. Rules are removed,
+//! held requests released, puppets ended and mounts taken down on every way out, errors included.
 //!
 //! [`census`] counts the pins of every way of reaching a device, [`fuzz`] draws vectors of direct I/O.
 //! Both store over the device that they are given.
 //!
-//! The system calls that Rust has no safe form for are in `sys.rs`.
+//! The system calls that Rust has no safe form for are in `sys.rs` and below `sys/`.
 
+mod bench;
 pub mod census;
+mod daemon;
 mod direct;
 mod direction;
 mod error;
+mod expected;
+mod experiment;
+pub mod experiments;
 pub mod fuzz;
 pub mod held_page;
 mod held_read;
 mod huge_pages;
+mod kernel_log;
 pub mod medium_error;
 mod page_counts;
+pub mod puppet;
+mod run;
+mod standing;
 mod subject;
 mod sys;
 
+pub use bench::Bench;
+pub use daemon::OwnDaemon;
 pub use direction::Direction;
 pub use error::{LabError, Result};
+pub use expected::{Expected, Is, Observations, Version};
+pub use experiment::{Danger, Experiment, Need};
 pub use held_page::HeldPage;
 pub use medium_error::Fault;
 pub use page_counts::PageCounts;
+pub use run::{Lab, Outcome, Settings, Tally, Verdict};
 pub use subject::Subject;
 pub use sys::buffer::Memory;

@@ -1,12 +1,16 @@
-//! The system calls of experiments: memory that the kernel writes to from outside, and fork.
+//! The system calls of experiments: memory that the kernel writes to from outside, and fork. What puppets do is in
+//! the files below `sys/`.
 //!
-//! UNSAFE: mapping and unmapping pages, reading into them by address, forking.
+//! UNSAFE: mapping and unmapping pages, passing addresses of them to the kernel, forking.
 #![expect(
     unsafe_code,
     reason = "experiments map, unmap and fork while the kernel writes to their pages"
 )]
 
+mod area;
 pub(crate) mod buffer;
+mod ring;
+mod transfer;
 pub(crate) mod vectors;
 
 use std::fs::File;
@@ -20,6 +24,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+
+pub(crate) use area::Area;
+pub(crate) use ring::Ring;
+pub(crate) use transfer::{Aio, Span, Way, secret, transfer, vmsplice};
 
 /// Size of a page and of every read, in bytes.
 pub(crate) const PAGE_BYTES: usize = 4096;
@@ -205,6 +213,25 @@ impl Drop for Fork {
         let _ = kill(self.pid, Signal::SIGKILL);
         let _ = waitpid(self.pid, None);
     }
+}
+
+/// Forks a puppet: the child's process id in the parent, nothing in the child, which goes on as a puppet.
+pub(crate) fn split() -> io::Result<Option<u32>> {
+    // SAFETY: a puppet's other threads are in one system call each, on areas, and otherwise only send into a
+    // channel of their own that the child does not use; glibc's fork takes the allocator's locks, so that the
+    // child may allocate.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some(pid.cast_unsigned())),
+    }
+}
+
+/// Ends a forked child of a test without running what its parent registered for its end.
+#[cfg(test)]
+pub(crate) fn leave() -> ! {
+    // SAFETY: a plain system call.
+    unsafe { libc::_exit(0) }
 }
 
 /// The child's whole life.

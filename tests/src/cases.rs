@@ -23,6 +23,7 @@ mod hold_data;
 mod holds;
 mod integrity;
 mod kill_storm;
+mod lab_bites;
 mod life_verbs;
 mod lifecycle;
 mod limits;
@@ -81,6 +82,7 @@ pub(crate) fn all() -> Vec<Case> {
         recovery::CASES,
         state::CASES,
         kill_storm::CASES,
+        lab_bites::CASES,
         backing::CASES,
         bad_input::CASES,
         api_fuzz::CASES,

@@ -7,6 +7,7 @@ mod ci;
 mod cost;
 mod demo;
 mod interrupt;
+mod lab;
 mod peers;
 mod process;
 mod ratio;
@@ -40,6 +41,8 @@ enum Verb {
     Test(test::Arguments),
     /// Show everything once, in a virtual machine, and leave a report in target/demo.
     Demo(demo::Arguments),
+    /// Ask a kernel what it does to the pages of held requests, in a virtual machine.
+    Lab(lab::Arguments),
     /// Count what a request to bvecd costs, in guest instructions.
     Cost(cost::Command),
     /// Count what a request costs on bvecd, on rublk and on the kernel's own drivers.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run().map(|()| ExitCode::SUCCESS),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Lab(arguments) => lab::run(&arguments),
         Verb::Cost(arguments) => cost::run(&arguments),
         Verb::BenchPeers(arguments) => peers::run(&arguments),
         Verb::Schemathesis(arguments) => schemathesis::run(&arguments),

@@ -1,0 +1,136 @@
+//! `lab run`.
+
+use anyhow::Result;
+use clap::Args;
+use lab::{Experiment, Lab, LabError, Settings, Tally, Verdict, experiments};
+use nix::unistd::geteuid;
+
+use super::{find, text};
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::note;
+
+/// Which experiments, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The experiments [default: all].
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Run each so many times.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Seed of what is drawn at random.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How long an experiment may go on whose length is free.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Run those that may harm the machine, too: in a virtual machine.
+    #[arg(long)]
+    dangerous: bool,
+}
+
+/// Runs them.
+///
+/// # Errors
+/// A right or a program is missing, the daemon fails, or the user interrupts; nothing is held then.
+pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
+    let chosen = choose(&arguments.names)?;
+    if !geteuid().is_root() {
+        let message = "run experiments: they need root, to make devices and to count pages; \
+                       `cargo xtask lab` runs them in a virtual machine";
+        return Err(Failure::Missing(message.to_owned()).into());
+    }
+    let interrupt = Interrupt::watch()?;
+    let lab = Lab::open(interrupt.flag())?;
+    let settings = Settings {
+        seed: arguments.seed,
+        seconds: arguments.seconds,
+        vm: arguments.dangerous,
+    };
+    let colour = text::wanted(context.output);
+    let mut tally = Tally::new(lab.kernel());
+    for experiment in &chosen {
+        for _ in 0..arguments.repeat {
+            interrupt.check()?;
+            let outcome = lab.run(experiment, &settings, interrupt.flag());
+            let outcome = outcome.map_err(|error| match error {
+                LabError::Interrupted => Failure::Interrupted.into(),
+                error => anyhow::Error::new(error),
+            })?;
+            tally.add(&outcome);
+            context
+                .output
+                .answer(&outcome, |outcome| text::outcome(outcome, colour))?;
+            // What cannot be done now cannot be done again.
+            if outcome.verdict == Verdict::Skipped {
+                break;
+            }
+        }
+    }
+    lab.close()?;
+    context.output.answer(&tally, text::tally)?;
+    end(&tally)
+}
+
+/// The experiments that are meant, in the order in which they were named.
+fn choose(names: &[String]) -> Result<Vec<&'static Experiment>> {
+    if names.is_empty() {
+        return Ok(experiments::all().collect());
+    }
+    names.iter().map(|name| find(name)).collect()
+}
+
+fn end(tally: &Tally) -> Result<Exit> {
+    if tally.violated > 0 || tally.changed > 0 {
+        return Ok(Exit::Bad);
+    }
+    if tally.holds == 0 && tally.skipped > tally.not_applicable {
+        let message = "ask anything: something that is needed is missing, see above";
+        return Err(Failure::Missing(message.to_owned()).into());
+    }
+    if tally.skipped > tally.not_applicable {
+        note("some experiments were skipped because something is missing");
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(holds: u32, violated: u32, skipped: u32, not_applicable: u32) -> Tally {
+        Tally {
+            holds,
+            violated,
+            skipped,
+            not_applicable,
+            ..Tally::new("7.3.4")
+        }
+    }
+
+    #[test]
+    fn the_exit_code_is_the_answer() {
+        assert_eq!(end(&tally(3, 0, 1, 0)).unwrap(), Exit::Done);
+        assert_eq!(end(&tally(0, 0, 2, 2)).unwrap(), Exit::Done);
+        assert_eq!(end(&tally(3, 1, 0, 0)).unwrap(), Exit::Bad);
+        let changed = Tally {
+            changed: 1,
+            ..tally(3, 0, 0, 0)
+        };
+        assert_eq!(end(&changed).unwrap(), Exit::Bad);
+        assert!(end(&tally(0, 0, 2, 1)).is_err());
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_input_error_with_a_hint() {
+        let error = choose(&["pin-sourc".to_owned()]).unwrap_err();
+        assert!(
+            error.to_string().contains("did you mean pin-source"),
+            "{error}"
+        );
+        let error = choose(&["zzz".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("lab list"), "{error}");
+    }
+}

@@ -1,0 +1,73 @@
+//! The end of the server while it holds a request.
+
+use api::{DataPath, DeviceConfig, TargetConfig, call};
+
+use crate::bench::{Bench, Disk};
+use crate::daemon::OwnDaemon;
+use crate::puppet::order::{How, Mode, Transfer};
+use crate::{Danger, Expected, Experiment, Need, Result};
+
+/// The server dies.
+pub(super) const ALL: &[Experiment] = &[Experiment {
+    name: "server-death",
+    question: "The server dies while it holds a direct read: what does the reader get, and are the pins given back?",
+    prediction: "EIO, the memory is as it was, and no pin stays",
+    source: "ublk_abort_queue and ublk_ch_release (drivers/block/ublk_drv.c)",
+    refuted_by: "A read that hangs or succeeds, changed bytes, or a pin that stays",
+    needs: &[Need::Counts, Need::Path(DataPath::UserCopy)],
+    // It reaps what any dead server has left.
+    danger: Danger::VmOnly,
+    expected: &[
+        Expected::count("read", -5),
+        Expected::bool("memory_untouched", true),
+        Expected::count("pins_in_flight", 1).since(6, 5),
+        Expected::count("outstanding", 0),
+    ],
+    run,
+    ..Experiment::BLANK
+}];
+
+fn run(bench: &Bench<'_>) -> Result<()> {
+    let mut daemon = OwnDaemon::start(bench.directory, bench.interrupted)?;
+    let mut left = None;
+    let result = die(bench, &mut daemon, &mut left);
+    drop(daemon);
+    // What a dead server leaves is removed by the one that lives.
+    if let Some(id) = left {
+        let node = format!("/sys/class/ublk-char/ublkc{id}");
+        bench.until("the dead server's device to be removed", || {
+            bench.client.send(call::reap())?;
+            Ok((!std::path::Path::new(&node).exists()).then_some(()))
+        })?;
+    }
+    result
+}
+
+fn die(bench: &Bench<'_>, daemon: &mut OwnDaemon, left: &mut Option<u32>) -> Result<()> {
+    let config = DeviceConfig {
+        data_path: DataPath::UserCopy,
+        ..DeviceConfig::new(TargetConfig::Ram {
+            size_bytes: 16 << 20,
+        })
+    };
+    let client = api::BlockingClient::new(daemon.socket())?;
+    let device = client.send(call::add_device(&config))?;
+    *left = Some(device.id);
+    let disk = Disk::new(&client, device);
+    let puppet = bench.puppet()?;
+    let file = puppet.open(disk.path(), Mode::DIRECT)?;
+    let mem = puppet.filled(4096, 0xaa)?;
+    let armed = disk.arm("read", 2048, 8)?;
+    let read = puppet.submit(Transfer::read(file, mem.all(), 1 << 20), How::Sync)?;
+    let held = bench.held(&armed, &puppet, read)?;
+    bench.see("pins_in_flight", bench.look(&puppet, mem, 0)?.pin_count);
+    daemon.kill()?;
+    bench.see("read", puppet.finish("the read of the dead server", read)?);
+    bench.see(
+        "memory_untouched",
+        puppet.load(mem.all())? == vec![0xaa; 4096],
+    );
+    bench.see("outstanding", bench.settled_pins()?);
+    drop(held);
+    Ok(())
+}

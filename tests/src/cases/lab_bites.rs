@@ -1,0 +1,171 @@
+//! The lab's output is what its schema says, and each of its observers and invariants finds the defect that is
+//! planted for it.
+
+use serde_json::Value;
+
+use super::schemas::faults;
+use crate::deadline::wait_for;
+use crate::outcome::{Case, Outcome};
+use crate::programs::{self, Ran};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("lab::the_output_is_what_the_schema_says", schema).within(120),
+    Case::new("lab::a_leaked_pin_is_found", || {
+        finds(
+            "planted-leak",
+            "violated",
+            "more pins were acquired than released",
+        )
+    }),
+    Case::new("lab::a_process_that_is_left_is_found", || {
+        finds("planted-leak", "violated", "left behind: process")
+    }),
+    Case::new("lab::a_warning_in_the_log_is_found", || {
+        finds(
+            "planted-warning",
+            "violated",
+            "the kernel logged: WARNING: CPU: 0 planted",
+        )
+    }),
+    Case::new("lab::a_changed_source_is_found", || {
+        finds(
+            "planted-change",
+            "changed",
+            "source_changed is true, was false so far",
+        )
+    }),
+    Case::new("lab::a_stale_destination_is_found", || {
+        finds(
+            "planted-stale",
+            "violated",
+            "what a read counts is what it filled",
+        )
+    }),
+    Case::new("lab::a_look_before_completion_is_found", || {
+        finds(
+            "planted-early-look",
+            "violated",
+            "what the client took is what was read",
+        )
+    }),
+    Case::new("lab::a_forgotten_hold_is_released", forgotten),
+    Case::new("lab::an_interrupt_leaves_nothing_held", interrupted).within(120),
+    Case::new("lab::who_is_not_root_is_told", unprivileged),
+];
+
+const SCHEMA: &str = include_str!("../../../docs/schemas/lab-run.schema.json");
+
+fn lab(words: &[&str]) -> Ran {
+    let none = std::path::Path::new("/nonexistent");
+    programs::bvecctl(none, &[&["--json", "lab", "run"], words].concat())
+}
+
+fn lines(ran: &Ran) -> Vec<Value> {
+    let lines = ran.out.lines().map(serde_json::from_str);
+    lines
+        .collect::<Result<_, _>>()
+        .unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
+fn schema() -> Outcome {
+    let ran = lab(&["pin-destination", "read-only-destination", "--repeat", "2"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut lines = lines(&ran);
+    assert_eq!(lines.len(), 5, "{ran:?}");
+    for line in &lines {
+        assert_eq!(faults(SCHEMA, line), Vec::<String>::new(), "{line}");
+    }
+    assert_eq!(lines[4]["holds"], 4);
+    // A defect in the output would be found.
+    lines[0]["verdict"] = "maybe".into();
+    lines[4]["holds"] = (-1).into();
+    for wrong in [&lines[0], &lines[4]] {
+        assert_ne!(faults(SCHEMA, wrong), Vec::<String>::new(), "{wrong}");
+    }
+    Outcome::Passed
+}
+
+fn finds(name: &str, verdict: &str, reason: &str) -> Outcome {
+    let ran = lab(&[name]);
+    let line = &lines(&ran)[0];
+    if line["not_applicable"] == true {
+        return Outcome::NotApplicable(line["reason"].as_str().unwrap_or("").to_owned());
+    }
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(line["verdict"], verdict, "{line}");
+    let said = line["reason"].as_str().unwrap_or("");
+    assert!(said.contains(reason), "{line}");
+    assert_eq!(faults(SCHEMA, line), Vec::<String>::new(), "{line}");
+    Outcome::Passed
+}
+
+fn forgotten() -> Outcome {
+    let ran = lab(&["planted-forgotten-hold", "pin-source"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    Outcome::Passed
+}
+
+/// Ctrl-C at different moments: nothing is held, no process and no device is left.
+fn interrupted() -> Outcome {
+    use nix::sys::signal::{Signal, kill};
+    for milliseconds in [0, 150, 400, 900] {
+        let before = devices();
+        let mut child = programs::command("bvecctl")
+            .args([
+                "lab",
+                "run",
+                "kill-sync",
+                "kill-aio",
+                "buffered-lock",
+                "--repeat",
+                "20",
+            ])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("a device of the lab's", || {
+            (devices() > before).then_some(())
+        });
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        kill(pid, Signal::SIGINT).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(130), "after {milliseconds} ms");
+        assert_eq!(devices(), before, "after {milliseconds} ms");
+        let left = processes();
+        assert!(left.is_empty(), "after {milliseconds} ms: {left:?}");
+    }
+    Outcome::Passed
+}
+
+fn devices() -> usize {
+    std::fs::read_dir("/sys/block").unwrap().count()
+}
+
+/// Puppets and daemons that live.
+fn processes() -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.starts_with("bvecctl-puppet") || line.contains("bvecd-lab-") {
+            found.push(line);
+        }
+    }
+    found
+}
+
+fn unprivileged() -> Outcome {
+    use std::os::unix::process::CommandExt;
+    let output = programs::command("bvecctl")
+        .args(["lab", "run", "pin-source"])
+        .uid(1000)
+        .gid(1000)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("they need root"), "{said}");
+    Outcome::Passed
+}
