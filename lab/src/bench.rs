@@ -14,7 +14,7 @@ use pages::{PageScope, PageState, PinCounters, VmStat};
 use serde_json::Value;
 
 use crate::error::io_error;
-use crate::expected::{Observations, Version};
+use crate::expected::Observations;
 use crate::puppet::Puppet;
 use crate::puppet::order::{Mem, OpId};
 use crate::{LabError, PageCounts, Result};
@@ -34,15 +34,10 @@ pub struct Bench<'a> {
     pub(crate) client: &'a BlockingClient,
     pub(crate) scope: Option<&'a PageScope>,
     pub(crate) vmstat: &'a VmStat,
-    pub(crate) version: Version,
     /// A directory of this run's own.
     pub(crate) directory: &'a Path,
     /// The pin counters when it began.
     pub(crate) start: PinCounters,
-    /// For what is drawn at random.
-    pub(crate) seed: u64,
-    /// How long an experiment of its own length may go on.
-    pub(crate) seconds: Option<u64>,
     pub(crate) interrupted: &'a AtomicBool,
     pub(crate) observations: RefCell<Observations>,
     pub(crate) broken: RefCell<Vec<String>>,

@@ -61,10 +61,8 @@ pub struct Outcome {
 /// How experiments are run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
-    /// For what is drawn at random.
+    /// Named in the outcome. The experiments of today draw nothing at random.
     pub seed: u64,
-    /// How long an experiment may go on whose length is free.
-    pub seconds: Option<u64>,
     /// Whether this machine may be harmed.
     pub vm: bool,
 }
@@ -145,7 +143,7 @@ impl Lab {
         let directory = self.directory.path().join(experiment.name);
         fs::create_dir_all(&directory).map_err(io_error("make a directory"))?;
         let standing = Standing::before(&self.vmstat)?;
-        let bench = self.bench(&directory, standing.pins(), settings, interrupted);
+        let bench = self.bench(&directory, standing.pins(), interrupted);
         let result = (experiment.run)(&bench);
         // Whatever it was, nothing stays held.
         let healed = self.daemon.client.send(call::heal(None));
@@ -181,18 +179,14 @@ impl Lab {
         &'a self,
         directory: &'a Path,
         pins: PinCounters,
-        settings: &Settings,
         interrupted: &'a AtomicBool,
     ) -> Bench<'a> {
         Bench {
             client: &self.daemon.client,
             scope: self.scope.as_ref().ok(),
             vmstat: &self.vmstat,
-            version: self.version,
             directory,
             start: pins,
-            seed: settings.seed,
-            seconds: settings.seconds,
             interrupted,
             observations: RefCell::default(),
             broken: RefCell::default(),

@@ -1,5 +1,7 @@
 //! `lab run`.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use clap::Args;
 use lab::{Experiment, Lab, LabError, Settings, Tally, Verdict, experiments};
@@ -20,10 +22,10 @@ pub(crate) struct Arguments {
     /// Run each so many times.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Seed of what is drawn at random.
+    /// Seed, named in the output; the experiments of today draw nothing at random.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// How long an experiment may go on whose length is free.
+    /// Run each again for so many seconds.
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// Run those that may harm the machine, too: in a virtual machine.
@@ -46,13 +48,15 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let lab = Lab::open(interrupt.flag())?;
     let settings = Settings {
         seed: arguments.seed,
-        seconds: arguments.seconds,
         vm: arguments.dangerous,
     };
+    let time = Duration::from_secs(arguments.seconds.unwrap_or(0));
     let colour = text::wanted(context.output);
     let mut tally = Tally::new(lab.kernel());
     for experiment in &chosen {
-        for _ in 0..arguments.repeat {
+        let (begin, mut times) = (Instant::now(), 0);
+        while times < arguments.repeat || begin.elapsed() < time {
+            times += 1;
             interrupt.check()?;
             let outcome = lab.run(experiment, &settings, interrupt.flag());
             let outcome = outcome.map_err(|error| match error {
