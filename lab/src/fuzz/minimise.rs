@@ -7,6 +7,9 @@ use crate::sys::PAGE_BYTES;
 /// More than this many tries are not made: a vector that fails only now and then would go on for ever.
 const MOST_TRIES: u32 = 400;
 
+/// Bytes are moved between segments only where there are few.
+const MOST_MERGED: usize = 8;
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortest {
@@ -46,6 +49,7 @@ pub fn shortest(vector: &Vector, mut fails: impl FnMut(&Vector) -> bool) -> Shor
 fn candidates(vector: &Vector) -> Vec<Vector> {
     let mut all = halves(vector);
     all.extend(without_one(vector));
+    all.extend(without_two(vector));
     let plainer = [
         Vector {
             spoilt: Vec::new(),
@@ -75,6 +79,9 @@ fn candidates(vector: &Vector) -> Vec<Vector> {
         all.push(next);
     }
     all.extend(shorter_segments(vector));
+    if vector.segments.len() <= MOST_MERGED {
+        all.extend(merged(vector));
+    }
     all.retain(|candidate| candidate != vector && !candidate.segments.is_empty());
     all
 }
@@ -94,16 +101,54 @@ fn halves(vector: &Vector) -> Vec<Vector> {
 }
 
 fn without_one(vector: &Vector) -> impl Iterator<Item = Vector> {
-    (0..vector.segments.len()).map(|number| {
-        let mut next = vector.clone();
-        next.segments.remove(number);
-        next.kernel_segment = match vector.kernel_segment {
-            Some(kernel) if kernel > number => Some(kernel - 1),
-            Some(kernel) if kernel == number => None,
-            other => other,
-        };
-        next
-    })
+    (0..vector.segments.len()).map(|number| without(vector, number))
+}
+
+/// Two at a time: a transfer whose length is not a multiple of the block is refused before anything
+/// happens, so that one alone can often not be spared.
+fn without_two(vector: &Vector) -> Vec<Vector> {
+    const MOST: usize = 16;
+    let count = vector.segments.len();
+    if count > MOST {
+        return Vec::new();
+    }
+    let pairs = (0..count).flat_map(|second| (0..second).map(move |first| (first, second)));
+    pairs
+        .map(|(first, second)| without(&without(vector, second), first))
+        .collect()
+}
+
+fn without(vector: &Vector, number: usize) -> Vector {
+    let mut next = vector.clone();
+    next.segments.remove(number);
+    next.kernel_segment = match vector.kernel_segment {
+        Some(kernel) if kernel > number => Some(kernel - 1),
+        Some(kernel) if kernel == number => None,
+        other => other,
+    };
+    next
+}
+
+/// One segment less, whose bytes another gets, so that the whole stays as long as it was.
+fn merged(vector: &Vector) -> Vec<Vector> {
+    let mut all = Vec::new();
+    for number in 0..vector.segments.len() {
+        let gone = vector.segments[number].bytes;
+        let mut next = without(vector, number);
+        for heir in 0..next.segments.len() {
+            let bytes = next.segments[heir].bytes;
+            let end = next.segments[heir].at + bytes + gone;
+            let is_free = next.segments.iter().enumerate().all(|(other, taken)| {
+                other == heir || taken.at >= end || taken.at < next.segments[heir].at
+            });
+            if is_free && end <= MEMORY_BYTES {
+                next.segments[heir].bytes = bytes + gone;
+                all.push(next.clone());
+                next.segments[heir].bytes = bytes;
+            }
+        }
+    }
+    all
 }
 
 fn shorter_segments(vector: &Vector) -> Vec<Vector> {
@@ -184,6 +229,19 @@ mod tests {
             }]
         ));
         assert!(shortest.bytes() < 10_300, "{shortest:?}");
+    }
+
+    #[test]
+    fn a_length_that_must_stay_aligned_is_no_obstacle() {
+        let fails = |vector: &Vector| {
+            vector.bytes().is_multiple_of(4096)
+                && vector.bytes() > 0
+                && vector.segments.len() >= 2
+                && !vector.segments[0].bytes.is_multiple_of(4096)
+        };
+        let vector = first(|vector| fails(vector) && (4..8).contains(&vector.segments.len()));
+        let shortest = shortest(&vector, fails).vector;
+        assert_eq!(shortest.segments.len(), 2, "{shortest:?}");
     }
 
     #[test]
