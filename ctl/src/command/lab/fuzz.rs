@@ -147,7 +147,17 @@ fn one(
     client: &BlockingClient,
     interrupt: &Interrupt,
 ) -> Result<Report> {
-    let own = OwnDevice::add(client, &round.config())?;
+    let own = match OwnDevice::add(client, &round.config()) {
+        // Before 6.15 the driver takes no limits of segments.
+        Err(_) if round == Round::Narrow => {
+            let config = DeviceConfig {
+                max_segments: None,
+                ..round.config()
+            };
+            OwnDevice::add(client, &config)?
+        }
+        made => made?,
+    };
     let settings = Settings {
         seed: arguments.seed,
         first: arguments.from,
