@@ -8,7 +8,8 @@ pub enum Error {
     /// The kernel has no ublk driver, or its module is not loaded.
     #[error(
         "open /dev/ublk-control: it is not there; load the driver with `modprobe ublk_drv` \
-         (kernel 6.4 or later with CONFIG_BLK_DEV_UBLK), or use `bvecctl vm run`"
+         (kernel 6.4 or later with CONFIG_BLK_DEV_UBLK), use `bvecctl vm run`, or, on a kernel without it, load \
+         `nbd` and add devices with --driver nbd"
     )]
     NoDriver,
     /// The caller may not use the control device.
@@ -17,6 +18,11 @@ pub enum Error {
          bvecd's daemon/udev and use --unprivileged"
     )]
     Denied,
+    /// The kernel has no NBD client, or its module is not loaded.
+    #[error(
+        "open /dev/nbd0: there is no NBD client; load it with `modprobe nbd` (CONFIG_BLK_DEV_NBD)"
+    )]
+    NoNbd,
     /// A control command was refused.
     #[error("{command} on ublk device {device}: {source}{}", hint_text(*.hint))]
     Command {

@@ -1,5 +1,5 @@
-//! The kernel's ublk interface: control, queues, requests and data paths. It knows no targets and
-//! no faults.
+//! The kernel's ublk interface: control, queues, requests and data paths; and its NBD client as a second way to
+//! the same requests. It knows no targets and no faults.
 //!
 //! # Model
 //!
@@ -25,6 +25,7 @@
 //! | [`transport`] | how requests are fetched and answered, one way a file |
 //! | [`data_path`] | how a request's payload moves, one way a file |
 //! | [`shared_buffers`] | memory that clients share with the server |
+//! | [`nbd`] | the second front door: the kernel's NBD client, for kernels without ublk |
 //! | [`Stage`] | memory for a payload that leaves the fast path |
 //! | [`memory`] | mappings whose lifetime the kernel relies on |
 //!
@@ -47,6 +48,7 @@ pub mod direction;
 mod error;
 pub mod features;
 pub mod memory;
+pub mod nbd;
 pub mod params;
 pub mod queue;
 pub mod request;

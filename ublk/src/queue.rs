@@ -24,6 +24,8 @@ use crate::transport::{Heard, Transport, TransportKind};
 mod protection;
 mod staging;
 
+pub(crate) use staging::within;
+
 /// What a queue thread needs to open its queue.
 #[derive(Debug, Clone)]
 pub struct QueueConfig {
@@ -359,7 +361,7 @@ impl Queue {
 
 /// The length of a read or write, at most 32 MiB; none for other requests.
 #[inline]
-fn payload_bytes(request: &Request) -> Option<u32> {
+pub(crate) fn payload_bytes(request: &Request) -> Option<u32> {
     match request.op() {
         Op::Read | Op::Write => u32::try_from(request.len_bytes()).ok(),
         _ => None,

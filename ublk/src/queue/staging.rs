@@ -179,7 +179,7 @@ impl Queue {
     }
 }
 
-fn within(request: &Request, offset_bytes: u32, len: usize) -> io::Result<()> {
+pub(crate) fn within(request: &Request, offset_bytes: u32, len: usize) -> io::Result<()> {
     let end = u64::from(offset_bytes).checked_add(len as u64);
     match end {
         Some(end) if end <= request.len_bytes() => Ok(()),
