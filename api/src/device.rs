@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::data_path::{DataPath, Transport};
+use crate::driver::Driver;
 use crate::geometry::Limits;
 use crate::integrity::Integrity;
 use crate::recovery::Recovery;
@@ -14,11 +15,14 @@ use crate::target::TargetConfig;
 pub struct Device {
     /// Version of this object; 1.
     pub schema: u32,
-    /// The number N of `/dev/ublkbN`.
+    /// The number N of `/dev/ublkbN`, or of `/dev/nbdN`.
     pub id: u32,
     /// The block device's path.
     #[schema(example = "/dev/ublkb0")]
     pub path: String,
+    /// Which driver of the kernel makes the block device.
+    #[serde(default)]
+    pub driver: Driver,
     /// What it is doing.
     pub state: DeviceState,
     /// What backs it.

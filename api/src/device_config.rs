@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::data_path::{DataPath, Transport};
+use crate::driver::{self, Driver};
 use crate::geometry::{self, out_of};
 use crate::integrity::Integrity;
 use crate::problem::Problem;
@@ -24,12 +25,15 @@ pub const MAX_DEPTH: u16 = 4096;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceConfig {
-    /// The number N of `/dev/ublkbN`; the lowest free one if absent.
+    /// The number N of `/dev/ublkbN`, or of `/dev/nbdN`; the lowest free one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1_048_575)]
     pub id: Option<u32>,
     /// What backs it.
     pub target: TargetConfig,
+    /// Which driver of the kernel makes the block device; `ublk` if absent.
+    #[serde(default, skip_serializing_if = "Driver::is_default")]
+    pub driver: Driver,
     /// How payload moves; `auto` if absent.
     #[serde(default)]
     pub data_path: DataPath,
@@ -150,6 +154,7 @@ impl DeviceConfig {
         Self {
             id: None,
             target,
+            driver: Driver::default(),
             data_path: DataPath::default(),
             transport: Transport::default(),
             queues: default_queues(),
@@ -201,6 +206,7 @@ impl DeviceConfig {
             ));
         }
         geometry::check(self)?;
+        driver::check(self)?;
         self.check_target()?;
         let size_bytes = self.target.size_bytes().unwrap_or(u64::MAX);
         // What only the daemon knows is left to it.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::data_path::{DataPath, Transport};
+use crate::driver::Driver;
 
 /// What can be done here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,6 +21,9 @@ pub struct Features {
     pub data_paths: Vec<DataPathSupport>,
     /// The transports, each with whether it can be used.
     pub transports: Vec<TransportSupport>,
+    /// The drivers that can make a block device, each with whether it can be used.
+    #[serde(default)]
+    pub drivers: Vec<DriverSupport>,
     /// Everything in one table: what this kernel has, since when kernels have it, and what it is for.
     #[serde(default)]
     pub table: Vec<FeatureRow>,
@@ -44,6 +48,8 @@ pub struct FeatureRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FeatureKind {
+    /// A driver that makes block devices.
+    Driver,
     /// A data path.
     DataPath,
     /// A transport.
@@ -74,6 +80,17 @@ pub struct FeatureFlag {
 pub struct DataPathSupport {
     /// The data path.
     pub name: DataPath,
+    /// Whether it can be used.
+    pub usable: bool,
+    /// Why not; null if it can.
+    pub why: Option<String>,
+}
+
+/// Whether a driver of the kernel can be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DriverSupport {
+    /// The driver.
+    pub name: Driver,
     /// Whether it can be used.
     pub usable: bool,
     /// Why not; null if it can.

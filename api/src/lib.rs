@@ -27,6 +27,7 @@ mod client;
 mod data_path;
 mod device;
 mod device_config;
+mod driver;
 mod event;
 mod explain;
 mod features;
@@ -56,10 +57,12 @@ pub use client::{
 pub use data_path::{DataPath, Transport, UnknownWord};
 pub use device::{Device, DeviceDeleted, DeviceList, DeviceState};
 pub use device_config::{DeviceConfig, MAX_DEPTH, MAX_DEVICES, MAX_QUEUES};
+pub use driver::{Driver, NBD_DEPTH};
 pub use event::{ByteRange, Decision, Effect, Event, EventKind};
 pub use explain::{ExplainRequest, Explanation, RememberRequest, Remembered, SwitchRequest};
 pub use features::{
-    DataPathSupport, FeatureFlag, FeatureKind, FeatureRow, Features, TransportSupport,
+    DataPathSupport, DriverSupport, FeatureFlag, FeatureKind, FeatureRow, Features,
+    TransportSupport,
 };
 pub use geometry::{Limits, MAX_IO_BYTES, MAX_RANGE_BYTES};
 pub use hex::Hex;

@@ -7,6 +7,7 @@ mod geometry;
 mod hold_data;
 mod life;
 mod make;
+mod nbd;
 mod plan;
 mod protection;
 mod resize;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::{DataPath, DeviceConfig, DeviceState, EventKind, TargetConfig};
+use api::{DataPath, DeviceConfig, DeviceState, Driver, EventKind, TargetConfig};
 use tokio::sync::mpsc;
 use ublk::{DataPathKind, DeviceInfo};
 
@@ -107,7 +108,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// The number N of `/dev/ublkbN`.
+    /// The number N of `/dev/ublkbN`, or of `/dev/nbdN`.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.info.id
@@ -116,7 +117,10 @@ impl Device {
     /// The path of its block device.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("/dev/ublkb{}", self.id())
+        match self.config.driver {
+            Driver::Ublk => format!("/dev/ublkb{}", self.id()),
+            Driver::Nbd => format!("/dev/nbd{}", self.id()),
+        }
     }
 
     /// Its size in bytes.

@@ -4,10 +4,11 @@ mod takeover;
 mod verbs;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use api::DeviceConfig;
+use api::{DeviceConfig, Driver};
 use tokio::sync::{RwLock, mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use ublk::{DeviceState, Features, control};
@@ -85,14 +86,58 @@ impl Devices {
         let devices = Arc::clone(self);
         detached(async move {
             let surroundings = devices.surroundings.clone();
-            let made = move || Device::add(config, Features::probe()?, &surroundings);
+            let config = devices.with_number(config)?;
+            let numbers = devices.numbers();
+            let made = move || match config.driver {
+                Driver::Ublk => Device::add(config, Features::probe()?, &surroundings),
+                Driver::Nbd => Device::add_nbd(config, &numbers, &surroundings),
+            };
             let device = Arc::new(blocking(made).await?);
-            devices.lock().insert(device.id(), Arc::clone(&device));
+            if let Err(error) = devices.list(&device) {
+                blocking(move || device.delete()).await?;
+                return Err(error);
+            }
             tracing::info!(device = device.id(), data_path = ?device.data_path, "added");
             drop(open);
             Ok(device)
         })
         .await
+    }
+
+    /// A configuration with a number that no device of another driver has. Where all devices are of ublk its driver
+    /// chooses, which knows the devices of other servers as well.
+    fn with_number(&self, config: DeviceConfig) -> Result<DeviceConfig, DeviceError> {
+        let numbers = self.numbers();
+        if let Some(id) = config.id.filter(|id| numbers.contains(id)) {
+            return Err(taken(id));
+        }
+        let mixed = self
+            .all()
+            .iter()
+            .any(|device| device.config.driver == Driver::Nbd);
+        if config.driver == Driver::Nbd || config.id.is_some() || !mixed {
+            return Ok(config);
+        }
+        let is_free = |id: &u32| {
+            !numbers.contains(id) && !std::path::Path::new(&format!("/dev/ublkc{id}")).exists()
+        };
+        let id = (0..api::MAX_DEVICES).find(is_free);
+        Ok(DeviceConfig { id, ..config })
+    }
+
+    fn numbers(&self) -> Vec<u32> {
+        self.lock().keys().copied().collect()
+    }
+
+    /// Lists a new device; not if another one of its number came first.
+    fn list(&self, device: &Arc<Device>) -> Result<(), DeviceError> {
+        match self.lock().entry(device.id()) {
+            Entry::Occupied(_) => Err(taken(device.id())),
+            Entry::Vacant(place) => {
+                place.insert(Arc::clone(device));
+                Ok(())
+            }
+        }
     }
 
     /// The device with this number.
@@ -126,7 +171,7 @@ impl Devices {
             );
             let subject = Arc::clone(&device);
             blocking(move || {
-                let opened = openers::told(id);
+                let opened = openers::told(&subject.path());
                 if !opened.is_empty() {
                     tracing::warn!(
                         device = id,
@@ -161,8 +206,10 @@ impl Devices {
             return self.reap_one(id).await.map(|()| true);
         }
         blocking(move || {
-            let Some(info) = control::info(id)? else {
-                return Ok(false);
+            let info = match control::info(id) {
+                Ok(Some(info)) => info,
+                Ok(None) | Err(ublk::Error::NoDriver) => return Ok(false),
+                Err(error) => return Err(error.into()),
             };
             if info.state != DeviceState::Dead || is_alive(info.server_pid) {
                 return Ok(false);
@@ -210,6 +257,12 @@ impl Devices {
     }
 }
 
+fn taken(id: u32) -> DeviceError {
+    DeviceError::Conflict(format!(
+        "number {id} is that of another device of this daemon; leave --id out for a free one"
+    ))
+}
+
 /// Does something to a device, and tells what it waits for if that takes long.
 async fn told_if_slow<T>(device: &Device, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
@@ -225,7 +278,7 @@ async fn told_if_slow<T>(device: &Device, work: impl Future<Output = T>) -> T {
 
 /// What keeps a device from going.
 fn waits_for(device: &Device) -> String {
-    let opened = openers::told(device.id());
+    let opened = openers::told(&device.path());
     match (device.in_flight(), &device.config.target) {
         (0, _) => format!("the kernel; the block device is open{opened}"),
         (count, api::TargetConfig::Loop { file, .. }) => {

@@ -5,6 +5,7 @@
 //! | module | provides |
 //! |---|---|
 //! | [`queue`] | the loop: request, verdict, target, commit |
+//! | [`front`] | where requests come from: ublk, or the NBD client |
 //! | [`fault_steps`] | the steps of a request whose way a rule changes, pure |
 //! | [`watch`] | whether clients change their memory while a write is under way |
 //! | [`target`] | what backs a device: `loop`, `ram`, `null` |
@@ -28,6 +29,7 @@ pub mod device;
 pub mod devices;
 pub mod events;
 pub mod fault_steps;
+pub mod front;
 pub mod holds;
 pub mod integrity;
 pub mod kept_memory;

@@ -34,7 +34,7 @@ fn run() -> Result<()> {
     if config.mlock {
         process::lock_memory()?;
     }
-    ublk::control::check_access()?;
+    check_drivers()?;
     process::raise_file_limit();
     match process::leave_mount_namespace() {
         // An ordinary user cannot mount anything on a device of theirs in this namespace.
@@ -50,6 +50,19 @@ fn run() -> Result<()> {
         .build()
         .context("start the server's runtime")?
         .block_on(service::run(&config))
+}
+
+/// There must be a driver that can make a block device: ublk, or the NBD client.
+fn check_drivers() -> Result<(), ublk::Error> {
+    match ublk::control::check_access() {
+        Err(ublk::Error::NoDriver) if ublk::nbd::is_there() => {
+            tracing::warn!(
+                "this kernel has no ublk driver loaded; devices are to be added with --driver nbd"
+            );
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// 4 where something needed is missing (interfaces: exit codes), else 1.

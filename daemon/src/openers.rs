@@ -10,10 +10,9 @@ const MOST: usize = 4;
 
 /// " by fio (process 4711), a mount at /mnt", or nothing where nobody is found.
 #[must_use]
-pub fn told(id: u32) -> String {
-    let path = format!("/dev/ublkb{id}");
-    let mut found = processes(&path);
-    found.extend(mount(&path));
+pub fn told(path: &str) -> String {
+    let mut found = processes(path);
+    found.extend(mount(path));
     match found.len() {
         0 => String::new(),
         count if count > MOST => {
@@ -35,6 +34,8 @@ fn processes(path: &str) -> Vec<String> {
             .file_name()
             .to_str()
             .and_then(|name| name.parse().ok())
+            // We have the block devices of the NBD client open ourselves.
+            .filter(|pid: &i32| pid.unsigned_abs() != std::process::id())
         else {
             continue;
         };

@@ -20,6 +20,7 @@ use ublk::{Answer, Completion, Op, Request, Submitted};
 
 use crate::clock::now_ns;
 use crate::fault_steps::Came;
+use crate::front::Front;
 use crate::integrity::Integrity;
 use crate::mailbox::Which;
 use crate::parked::Parked;
@@ -41,7 +42,7 @@ type RuleCache = Cache<Arc<ArcSwap<Published>>, Arc<Published>>;
 /// The loop of one queue.
 #[derive(Debug)]
 pub struct QueueLoop {
-    queue: ublk::Queue,
+    queue: Front,
     target: Target,
     slots: Vec<Slot>,
     parked: Parked,
@@ -78,7 +79,7 @@ impl QueueLoop {
     /// A loop over an open queue of `depth` tags.
     #[must_use]
     pub fn new(
-        queue: ublk::Queue,
+        queue: Front,
         target: Target,
         depth: u16,
         device: Arc<DeviceShared>,
@@ -327,7 +328,7 @@ impl QueueLoop {
     #[inline]
     fn io<T>(
         &mut self,
-        work: impl FnOnce(&mut ublk::Queue) -> std::io::Result<T>,
+        work: impl FnOnce(&mut Front) -> std::io::Result<T>,
     ) -> Result<T, QueueError> {
         let queue = self.shared.queue;
         work(&mut self.queue).map_err(|source| QueueError::Ring { queue, source })

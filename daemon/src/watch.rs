@@ -6,8 +6,10 @@
 use std::io;
 use std::ops::Range;
 
+use ublk::Request;
 use ublk::memory::Mapping;
-use ublk::{Queue, Request};
+
+use crate::front::Front;
 
 /// How many ranges are told of one request.
 const MOST_RANGES: usize = 64;
@@ -38,7 +40,7 @@ impl Watch {
     }
 
     /// Copies what a source request supplies.
-    pub fn arrived(&mut self, queue: &Queue, request: &Request) {
+    pub fn arrived(&mut self, queue: &Front, request: &Request) {
         let tag = usize::from(request.tag());
         self.copied[tag] = 0;
         let Some(pages) = request.source() else {
@@ -53,7 +55,7 @@ impl Watch {
     }
 
     /// Looks again, and says which bytes have changed.
-    pub fn changes(&mut self, queue: &Queue, request: &Request) -> Option<Vec<Range<u32>>> {
+    pub fn changes(&mut self, queue: &Front, request: &Request) -> Option<Vec<Range<u32>>> {
         let tag = usize::from(request.tag());
         let len = std::mem::take(&mut self.copied[tag]);
         let pages = request.source().filter(|_| len > 0)?;

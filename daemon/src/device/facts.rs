@@ -1,6 +1,6 @@
 //! What rules are checked against: the device, and what this daemon carries out.
 
-use api::{DeviceConfig, Integrity};
+use api::{DeviceConfig, Driver, Integrity};
 use fault::{ActionSet, DeviceFacts};
 
 use super::Device;
@@ -13,6 +13,14 @@ const SUPPORTED: ActionSet = match HAS_FAULTS {
     false => ActionSet::empty(),
 };
 
+/// The same on a device of this driver. NBD has no word for fewer bytes than were asked for.
+fn supported(driver: Driver) -> ActionSet {
+    match driver {
+        Driver::Ublk => SUPPORTED,
+        Driver::Nbd => SUPPORTED.difference(ActionSet::SHORT),
+    }
+}
+
 /// The facts of a device that is planned.
 pub(super) fn planned(config: &DeviceConfig, plan: &Plan, size_bytes: u64) -> DeviceFacts {
     DeviceFacts {
@@ -24,7 +32,7 @@ pub(super) fn planned(config: &DeviceConfig, plan: &Plan, size_bytes: u64) -> De
         integrity: config.integrity != Integrity::None,
         unprivileged: config.unprivileged,
         can_stage: true,
-        supported: SUPPORTED,
+        supported: supported(config.driver),
     }
 }
 
@@ -41,7 +49,7 @@ impl Device {
             integrity: self.config.integrity != Integrity::None,
             unprivileged: self.config.unprivileged,
             can_stage: true,
-            supported: SUPPORTED,
+            supported: supported(self.config.driver),
         }
     }
 }

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use api::{DeviceState, EventKind, Transport};
+use api::{DeviceState, Driver, EventKind, Transport};
 use ublk::{Features, control};
 
+use super::nbd::Link;
 use super::plan::Plan;
 use super::threads::Threads;
 use super::{Device, DeviceError};
@@ -26,6 +27,8 @@ pub(super) struct Life {
     pub(super) plan: Plan,
     /// None while nobody serves it.
     threads: Option<Threads>,
+    /// The block device, where the NBD client makes it.
+    pub(super) link: Link,
     removed: bool,
 }
 
@@ -34,6 +37,7 @@ impl Life {
         Self {
             plan,
             threads: None,
+            link: Link::default(),
             removed: false,
         }
     }
@@ -41,6 +45,10 @@ impl Life {
     /// Whether a queue ended although the device is to be served.
     pub(super) fn any_failed(&self) -> bool {
         self.threads.as_ref().is_some_and(Threads::any_failed)
+    }
+
+    pub(super) fn set_threads(&mut self, threads: Threads) {
+        self.threads = Some(threads);
     }
 
     pub(super) fn is_removed(&self) -> bool {
@@ -122,15 +130,26 @@ impl Device {
         if before == DeviceState::Stopped {
             return Ok(0);
         }
+        if safe && self.config.driver == Driver::Nbd {
+            return Err(DeviceError::Unsupported {
+                field: "/safe",
+                reason: "the kernel's NBD client cannot refuse to stop while it is open; stop it without --safe"
+                    .into(),
+            });
+        }
         if safe {
             Features::probe()?.require(Features::SAFE_STOP_DEV)?;
         }
         self.set_state(DeviceState::Stopping);
         // A device that nobody has open has no request that could be parked.
         let released = if safe { 0 } else { self.pass(true) };
-        let stopped = match safe {
-            true => control::stop_if_closed(self.id()),
-            false => control::stop(self.id()),
+        let stopped = match (self.config.driver, safe) {
+            (Driver::Nbd, _) => {
+                life.link.end(true);
+                Ok(())
+            }
+            (Driver::Ublk, true) => control::stop_if_closed(self.id()),
+            (Driver::Ublk, false) => control::stop(self.id()),
         };
         if let Err(error) = gone_is_fine(stopped) {
             self.set_state(before);
@@ -139,7 +158,7 @@ impl Device {
                 Some(libc::EBUSY) if safe => DeviceError::Conflict(format!(
                     "device {} is open{}; close it there, or stop it without --safe",
                     self.id(),
-                    openers::told(self.id())
+                    openers::told(&self.path())
                 )),
                 _ => error.into(),
             });
@@ -163,7 +182,10 @@ impl Device {
             return Ok(());
         }
         self.set_state(DeviceState::Stopping);
-        gone_is_fine(control::stop(self.id()))?;
+        match self.config.driver {
+            Driver::Nbd => life.link.end(false),
+            Driver::Ublk => gone_is_fine(control::stop(self.id()))?,
+        }
         if let Some(threads) = life.threads.take() {
             threads.join();
         }
@@ -251,6 +273,7 @@ impl Device {
         match self.settled(&life)? {
             DeviceState::Live => return Ok(()),
             DeviceState::Quiesced => self.recover(&mut life)?,
+            _ if self.config.driver == Driver::Nbd => self.serve_nbd(&mut life)?,
             _ => {
                 // An older driver takes no second FETCH of a tag: EINVAL on 6.12, EBUSY on 7.2, where it was
                 // tried. That of 7.3 does, and is known by its newest flag.
@@ -296,11 +319,16 @@ impl Device {
             return Ok(());
         }
         let id = self.id();
-        gone_is_fine(control::stop(id))?;
+        match self.config.driver {
+            Driver::Nbd => life.link.end(true),
+            Driver::Ublk => gone_is_fine(control::stop(id))?,
+        }
         if let Some(threads) = life.threads.take() {
             threads.join();
         }
-        gone_is_fine(control::delete(id))?;
+        if self.config.driver == Driver::Ublk {
+            gone_is_fine(control::delete(id))?;
+        }
         life.removed = true;
         if let Some(kept) = life.plan.source.kept() {
             kept.remove();

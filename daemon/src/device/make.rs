@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use api::{DeviceConfig, DeviceState, EventKind};
+use api::{DeviceConfig, DeviceState, Driver, EventKind};
 use arc_swap::ArcSwap;
 use fault::RuleSet;
 use tokio::sync::oneshot;
@@ -87,7 +87,7 @@ impl Device {
         Ok(device)
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         config: DeviceConfig,
         info: DeviceInfo,
         plan: Plan,
@@ -96,6 +96,8 @@ impl Device {
         surroundings: &Surroundings,
     ) -> Result<Self, DeviceError> {
         let queues = threads::shared_queues(info.queues)?;
+        // The next daemon finds nothing of a device of the NBD client's.
+        let on_file = config.driver == Driver::Ublk;
         let shared = Arc::new(DeviceShared {
             id: info.id,
             history: Arc::clone(rules.history()),
@@ -123,7 +125,7 @@ impl Device {
             memory: plan.source.kept().map(|kept| kept.path().to_owned()),
             life: Mutex::new(Life::new(plan)),
             rule_change: tokio::sync::Mutex::default(),
-            on_file: Mutex::new(true),
+            on_file: Mutex::new(on_file),
             history_on_file: Mutex::default(),
             surroundings: surroundings.clone(),
         })

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use api::{DataPath, DeviceConfig, Recovery, TargetConfig, Transport};
+use api::{DataPath, DeviceConfig, Driver, Recovery, TargetConfig, Transport};
 use ublk::control::AddDevice;
 use ublk::memory::SharedMemory;
 use ublk::{DataPathKind, Features, Params, TransportKind};
@@ -162,7 +162,11 @@ impl Plan {
         can_watch(config, data_path)?;
         let recovery = recovery_features(config, offered)?;
         let medium = Medium::open(config, memory)?;
-        let params = geometry::params(config, &medium, data_path)?;
+        let mut params = geometry::params(config, &medium, data_path)?;
+        if config.driver == Driver::Nbd {
+            // It has one block.
+            params.physical_block = params.logical_block;
+        }
         let tags = protection::open(config, &params)?;
         // A scan would let the kernel's own probing use up one-shot faults.
         let quiet_start = offered & Features::NO_AUTO_PART_SCAN;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{DeviceState, EventKind};
+use api::{DeviceState, Driver, EventKind};
 use ublk::{Features, control};
 
 use super::plan::Source;
@@ -76,7 +76,9 @@ impl Device {
             );
             return Err(DeviceError::Conflict(text));
         }
-        Features::probe()?.require(Features::UPDATE_SIZE)?;
+        if self.config.driver == Driver::Ublk {
+            Features::probe()?.require(Features::UPDATE_SIZE)?;
+        }
         let mut grown_file = None;
         match &mut life.plan.source {
             Source::Loop(backing) => {
@@ -95,7 +97,11 @@ impl Device {
         if let Source::Ram(_) = &life.plan.source {
             self.retarget(&life.plan.source);
         }
-        if let Err(error) = control::resize(self.id(), size_bytes >> 9) {
+        let moved = match life.link.client() {
+            Some(client) => client.resize(size_bytes),
+            None => control::resize(self.id(), size_bytes >> 9),
+        };
+        if let Err(error) = moved {
             if let Some(grown) = grown_file {
                 grown.shrink_again();
             }

@@ -1,6 +1,7 @@
 //! The queue threads of a device.
 
 use std::convert::Infallible;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc as sync_mpsc;
 use std::thread::{self, JoinHandle};
@@ -10,11 +11,12 @@ use api::EventKind;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::sync::mpsc;
-use ublk::{DeviceInfo, Queue, QueueConfig, SharedQueue, char_device, control};
+use ublk::{DeviceInfo, Queue, QueueConfig, SharedQueue, char_device, control, nbd};
 
 use super::plan::Plan;
 use super::{DeviceError, Failure};
 use crate::events::{Event, EventLog};
+use crate::front::Front;
 use crate::mailbox::{Command, Mailbox};
 use crate::queue::{QueueError, QueueLoop};
 use crate::shared::{DeviceShared, QueueShared};
@@ -71,7 +73,7 @@ impl Threads {
         };
         for (shared, cpus) in queues.iter().zip(cpus) {
             let start = Start {
-                config: QueueConfig {
+                opens: Opens::Ublk(Box::new(QueueConfig {
                     device: info.id,
                     queue: shared.queue,
                     depth: info.depth,
@@ -87,7 +89,8 @@ impl Threads {
                         buffers: Arc::clone(&device.buffers),
                         counts: Arc::clone(&shared.shared_memory),
                     },
-                },
+                })),
+                depth: info.depth,
                 target: plan.source.target(info.depth),
                 integrity: plan.integrity(info.max_io_bytes),
                 watch: plan.watch(info.depth, info.max_io_bytes)?,
@@ -100,31 +103,72 @@ impl Threads {
                 siblings: queues.to_vec(),
                 _alive: alive.clone(),
             };
-            let ready = ready.clone();
             let name = format!("ublk{}q{}", info.id, shared.queue);
-            match thread::Builder::new()
-                .name(name)
-                .spawn(move || start.run(ready))
-            {
+            match spawn(name, start, ready.clone()) {
                 Ok(handle) => threads.handles.push(handle),
-                Err(source) => {
+                Err(error) => {
                     threads.quit(queues);
-                    return Err(DeviceError::System {
-                        what: "start a queue thread",
-                        source,
-                    });
+                    return Err(error);
                 }
             }
         }
         drop((ready, alive, char_device));
+        threads.when_ready(all_ready, queues)
+    }
+
+    /// Starts the thread of the one queue of a device of the NBD client's.
+    pub(super) fn spawn_nbd(
+        plan: &Plan,
+        socket: OwnedFd,
+        device: &Arc<DeviceShared>,
+        queues: &[Arc<QueueShared>],
+        failures: mpsc::UnboundedSender<Failure>,
+    ) -> Result<Self, DeviceError> {
+        let (ready, all_ready) = sync_mpsc::channel();
+        let (alive, ended) = sync_mpsc::channel();
+        let mut threads = Self {
+            handles: Vec::with_capacity(1),
+            ended,
+        };
+        if let Some(shared) = queues.first() {
+            let start = Start {
+                opens: Opens::Nbd(nbd::QueueConfig {
+                    socket,
+                    backing: plan.source.file(),
+                    wake: shared.mailbox.wake_event(),
+                }),
+                depth: nbd::DEPTH,
+                target: plan.source.target(nbd::DEPTH),
+                integrity: None,
+                watch: None,
+                _source: plan.source.clone(),
+                device: Arc::clone(device),
+                shared: Arc::clone(shared),
+                cpus: Vec::new(),
+                failures,
+                siblings: queues.to_vec(),
+                _alive: alive,
+            };
+            let name = format!("nbd{}q{}", device.id, shared.queue);
+            threads.handles.push(spawn(name, start, ready)?);
+        }
+        threads.when_ready(all_ready, queues)
+    }
+
+    /// Waits until every thread has begun to serve.
+    fn when_ready(
+        self,
+        all_ready: sync_mpsc::Receiver<Result<(), DeviceError>>,
+        queues: &[Arc<QueueShared>],
+    ) -> Result<Self, DeviceError> {
         // The channel closes when every thread has reported or is gone.
         for outcome in all_ready {
             if let Err(error) = outcome {
-                threads.quit(queues);
+                self.quit(queues);
                 return Err(error);
             }
         }
-        Ok(threads)
+        Ok(self)
     }
 
     /// Waits until every thread has ended.
@@ -161,9 +205,16 @@ impl Threads {
     }
 }
 
+/// What a queue is opened with.
+enum Opens {
+    Ublk(Box<QueueConfig>),
+    Nbd(nbd::QueueConfig),
+}
+
 /// What a queue thread starts from.
 struct Start {
-    config: QueueConfig,
+    opens: Opens,
+    depth: u16,
     target: crate::target::Target,
     integrity: Option<crate::integrity::Integrity>,
     watch: Option<crate::watch::Watch>,
@@ -180,19 +231,20 @@ impl Start {
     /// The thread.
     fn run(self, ready: sync_mpsc::Sender<Result<(), DeviceError>>) {
         control::block_signals();
-        pin_to(&self.cpus);
+        if !self.cpus.is_empty() {
+            pin_to(&self.cpus);
+        }
         // Memory reclaim must not wait for the device that this thread serves (prctl(2)). It needs
         // CAP_SYS_RESOURCE; without it only swap on our own device is at risk.
         let _ = ublk::set_io_flusher();
         // Fewer wake-ups and larger batches; where it is refused requests only cost more
         // (docs/benchmarks.md).
         let _ = ublk::set_batch_scheduling();
-        let depth = self.config.depth;
-        let queue = match open(self.config) {
+        let queue = match open(self.opens) {
             Ok(queue) => queue,
             Err(error) => {
                 self.shared.mailbox.close();
-                let _ = ready.send(Err(error.into()));
+                let _ = ready.send(Err(error));
                 return;
             }
         };
@@ -210,7 +262,7 @@ impl Start {
                 queue: self.shared.queue,
             }),
         };
-        ending.error = QueueLoop::new(queue, self.target, depth, self.device, self.shared)
+        ending.error = QueueLoop::new(queue, self.target, self.depth, self.device, self.shared)
             .with_integrity(self.integrity)
             .with_watch(self.watch)
             .run()
@@ -250,10 +302,35 @@ impl Drop for Ending {
     }
 }
 
-fn open(config: QueueConfig) -> Result<Queue, ublk::Error> {
-    let mut queue = Queue::open(config)?;
-    queue.start()?;
-    Ok(queue)
+fn spawn(
+    name: String,
+    start: Start,
+    ready: sync_mpsc::Sender<Result<(), DeviceError>>,
+) -> Result<JoinHandle<()>, DeviceError> {
+    let spawned = thread::Builder::new()
+        .name(name)
+        .spawn(move || start.run(ready));
+    spawned.map_err(|source| DeviceError::System {
+        what: "start a queue thread",
+        source,
+    })
+}
+
+fn open(opens: Opens) -> Result<Front, DeviceError> {
+    match opens {
+        Opens::Ublk(config) => {
+            let mut queue = Queue::open(*config)?;
+            queue.start()?;
+            Ok(Front::Ublk(Box::new(queue)))
+        }
+        Opens::Nbd(config) => match nbd::Queue::open(config) {
+            Ok(queue) => Ok(Front::Nbd(Box::new(queue))),
+            Err(source) => Err(DeviceError::System {
+                what: "make the memory of a queue",
+                source,
+            }),
+        },
+    }
 }
 
 /// Runs the thread on the CPUs whose requests come to its queue. A hint: where it is refused (a cpuset

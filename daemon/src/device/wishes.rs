@@ -106,7 +106,10 @@ impl Device {
     async fn come_back(self: &Arc<Self>) -> Result<(), DeviceError> {
         loop {
             match self.apart(|device| device.resume()).await {
-                Err(DeviceError::Ublk(error)) if error.errno() == Some(libc::EEXIST) => {
+                // ublk's answer, and that of the NBD client.
+                Err(DeviceError::Ublk(error))
+                    if [Some(libc::EEXIST), Some(libc::EBUSY)].contains(&error.errno()) =>
+                {
                     tokio::time::sleep(STILL_OPEN).await;
                 }
                 other => return other,

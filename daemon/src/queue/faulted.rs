@@ -10,6 +10,7 @@ use ublk::{Answer, Op, Request, Short, Stage, Submitted};
 use super::{QueueError, QueueLoop, Special};
 use crate::clock::now_ns;
 use crate::fault_steps::{Answered, Came, Course, Place, Steps, Todo};
+use crate::front::Front;
 use crate::parked::{Next, Wait};
 use crate::shared::Published;
 
@@ -234,7 +235,7 @@ impl QueueLoop {
         if crash {
             // The answer and the question for the next request are one command; other tags are still to be
             // asked for.
-            self.io(ublk::Queue::submit_all)?;
+            self.io(Front::submit_all)?;
             self.device.crash();
         }
         Ok(())

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{QueueError, QueueLoop, Special};
+use crate::front::Front;
 use crate::mailbox::{Command, LetGo, Outcome, Which};
 
 impl QueueLoop {
     pub(super) fn read_mail(&mut self) -> Result<(), QueueError> {
         // Armed before the mail is read, so that no command is left unseen.
-        self.io(ublk::Queue::arm_wake)?;
+        self.io(Front::arm_wake)?;
         for command in self.shared.clone().mailbox.take() {
             match command {
                 Command::Refresh(answer) => {

@@ -73,6 +73,7 @@ pub(super) fn describe(device: &device::Device) -> Device {
         schema: SCHEMA,
         id: device.id(),
         path: device.path(),
+        driver: device.config.driver,
         state: device.state(),
         target: device.target(),
         size_bytes: device.size_bytes(),

@@ -3,7 +3,8 @@
 mod table;
 
 use api::{
-    DataPath, DataPathSupport, FeatureFlag, Features, Problem, SCHEMA, Transport, TransportSupport,
+    DataPath, DataPathSupport, Driver, DriverSupport, FeatureFlag, Features, Problem, SCHEMA,
+    Transport, TransportSupport,
 };
 use axum::Json;
 use ublk::{DataPathKind, TransportKind};
@@ -16,10 +17,15 @@ use crate::device::DeviceError;
     (status = 200, body = Features), (status = 501, body = Problem),
 ))]
 pub(super) async fn show() -> Reply<Features> {
-    let offered = tokio::task::spawn_blocking(ublk::Features::probe)
+    let probed = tokio::task::spawn_blocking(ublk::Features::probe)
         .await
-        .map_err(|error| super::reply::malformed(error.to_string()))?
-        .map_err(DeviceError::from)?;
+        .map_err(|error| super::reply::malformed(error.to_string()))?;
+    let offered = match probed {
+        Ok(offered) => Some(offered),
+        // Then there is NBD, or the daemon would not run.
+        Err(ublk::Error::NoDriver) => None,
+        Err(error) => return Err(DeviceError::from(error).into()),
+    };
     let data_paths: Vec<_> = DataPath::ALL
         .into_iter()
         .map(|path| data_path(path, offered))
@@ -28,8 +34,12 @@ pub(super) async fn show() -> Reply<Features> {
         .into_iter()
         .map(|kind| transport(kind, offered))
         .collect();
+    let drivers = drivers(offered.is_some());
+    let table = table::rows(offered, &drivers, &data_paths, &transports);
+    let offered = offered.unwrap_or(ublk::Features::empty());
     Ok(Json(Features {
-        table: table::rows(offered, &data_paths, &transports),
+        table,
+        drivers,
         schema: SCHEMA,
         kernel: kernel_release(),
         mask: offered.bits(),
@@ -78,9 +88,31 @@ fn path_needs(name: DataPath) -> ublk::Features {
     kind.features()
 }
 
-fn data_path(name: DataPath, offered: ublk::Features) -> DataPathSupport {
-    let lacks = offered.require(path_needs(name)).err();
-    let why = lacks.map(|error| error.to_string());
+/// Why a kernel without the ublk driver has none of what comes with it.
+const NO_UBLK: &str =
+    "kernel without ublk; a device with --driver nbd copies payload over a socket";
+
+/// Why a thing of the ublk driver cannot be used; none if it can.
+fn lacks(needs: ublk::Features, offered: Option<ublk::Features>) -> Option<String> {
+    match offered {
+        None => Some(NO_UBLK.to_owned()),
+        Some(offered) => offered.require(needs).err().map(|error| error.to_string()),
+    }
+}
+
+fn drivers(has_ublk: bool) -> Vec<DriverSupport> {
+    let support = |name, why: Option<ublk::Error>| DriverSupport {
+        name,
+        usable: why.is_none(),
+        why: why.map(|error| error.to_string()),
+    };
+    let nbd = (!ublk::nbd::is_there()).then_some(ublk::Error::NoNbd);
+    let ublk = (!has_ublk).then_some(ublk::Error::NoDriver);
+    vec![support(Driver::Ublk, ublk), support(Driver::Nbd, nbd)]
+}
+
+fn data_path(name: DataPath, offered: Option<ublk::Features>) -> DataPathSupport {
+    let why = lacks(path_needs(name), offered);
     DataPathSupport {
         name,
         usable: why.is_none(),
@@ -96,11 +128,11 @@ fn transport_needs(name: Transport) -> ublk::Features {
     kind.features()
 }
 
-fn transport(name: Transport, offered: ublk::Features) -> TransportSupport {
-    let why = offered.require(transport_needs(name)).err();
+fn transport(name: Transport, offered: Option<ublk::Features>) -> TransportSupport {
+    let why = lacks(transport_needs(name), offered);
     TransportSupport {
         name,
         usable: why.is_none(),
-        why: why.map(|error| error.to_string()),
+        why,
     }
 }

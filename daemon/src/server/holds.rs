@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::{
-    Healed, Hold, HoldList, Problem, ProblemCode, ReleaseRequest, Released, SCHEMA, Which,
+    Driver, Healed, Hold, HoldList, Problem, ProblemCode, ReleaseRequest, Released, SCHEMA, Which,
     read_body,
 };
 use axum::Json;
@@ -48,6 +48,10 @@ pub(super) async fn release(Subject(device): Subject, body: Bytes) -> Reply<Rele
         Which::Rule(name) => mailbox::Which::Rule(name.clone()),
     };
     let outcome = outcome(&request)?;
+    if let (mailbox::Outcome::Short(_), Driver::Nbd) = (outcome, device.config.driver) {
+        let detail = "NBD has no word for fewer bytes than were asked for";
+        return Err(Problem::field("/bytes", detail, "a device with --driver ublk").into());
+    }
     let released = device.release(which, outcome).await.holds;
     if released.is_empty()
         && let Some(what) = named(&request.which)

@@ -5,6 +5,7 @@ use ublk::{Request, Stage, Submitted, Transfer};
 use super::super::{QueueError, QueueLoop};
 use super::Faulted;
 use crate::fault_steps::{Move, Piece, Todo};
+use crate::front::Front;
 use crate::target::Target;
 
 impl QueueLoop {
@@ -129,10 +130,7 @@ impl QueueLoop {
 }
 
 /// The staging memory in a slot, fetched when it is first needed.
-fn take_stage<'s>(
-    queue: &mut ublk::Queue,
-    slot: &'s mut Option<Stage>,
-) -> Result<&'s mut Stage, i32> {
+fn take_stage<'s>(queue: &mut Front, slot: &'s mut Option<Stage>) -> Result<&'s mut Stage, i32> {
     if slot.is_none() {
         *slot = Some(queue.stage().map_err(errno)?);
     }

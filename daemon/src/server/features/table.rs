@@ -1,7 +1,10 @@
 //! The table of features: one row for whatever a kernel may have, with what it is for. A new data path,
 //! transport or flag needs a row or a text here; the tests find what was forgotten.
 
-use api::{DataPath, DataPathSupport, FeatureKind, FeatureRow, Transport, TransportSupport};
+use api::{
+    DataPath, DataPathSupport, Driver, DriverSupport, FeatureKind, FeatureRow, Transport,
+    TransportSupport,
+};
 use ublk::Features;
 
 /// What a thing that is no flag needs: its name, the flags, the first kernel where no flag tells, its use.
@@ -130,7 +133,8 @@ const FLAGS: &[(Features, Option<&str>)] = &[
 
 /// Every row, kind by kind.
 pub(super) fn rows(
-    offered: Features,
+    offered: Option<Features>,
+    drivers: &[DriverSupport],
     data_paths: &[DataPathSupport],
     transports: &[TransportSupport],
 ) -> Vec<FeatureRow> {
@@ -144,7 +148,7 @@ pub(super) fn rows(
     let of = |kind| {
         move |row: &Row| {
             let since = row.since.or_else(|| row.needs.since());
-            let usable = offered.contains(row.needs);
+            let usable = offered.is_some_and(|offered| offered.contains(row.needs));
             make(kind, row.name, since, usable, Some(row.used_for))
         }
     };
@@ -172,7 +176,7 @@ pub(super) fn rows(
         )
     };
     let flag = |(flag, used_for): &(Features, Option<&str>)| {
-        let usable = offered.contains(*flag);
+        let usable = offered.is_some_and(|offered| offered.contains(*flag));
         make(
             FeatureKind::Flag,
             flag.kernel_name(),
@@ -182,13 +186,30 @@ pub(super) fn rows(
         )
     };
     let known = data_paths.iter().filter(|path| path.name != DataPath::Auto);
-    known
-        .map(path)
+    drivers
+        .iter()
+        .map(driver_row)
+        .chain(known.map(path))
         .chain(transports.iter().map(transport))
         .chain(RECOVERY.iter().map(of(FeatureKind::Recovery)))
         .chain(COMMANDS.iter().map(of(FeatureKind::Command)))
         .chain(FLAGS.iter().map(flag))
         .collect()
+}
+
+fn driver_row(driver: &DriverSupport) -> FeatureRow {
+    let (since, used_for) = match driver.name {
+        // By the commands that bvecd needs; the driver itself is of 6.0.
+        Driver::Ublk => (Some("6.4"), "every device, unless told"),
+        Driver::Nbd => (None, "dev add --driver nbd: for kernels without ublk"),
+    };
+    FeatureRow {
+        kind: FeatureKind::Driver,
+        name: driver.name.name().to_owned(),
+        since: since.map(str::to_owned),
+        usable: driver.usable,
+        used_for: Some(used_for.to_owned()),
+    }
 }
 
 fn path_use(path: DataPath) -> &'static str {
@@ -224,7 +245,7 @@ mod tests {
     #[test]
     fn an_old_kernel_lacks_what_came_later() {
         let offered = Features::USER_RECOVERY | Features::CMD_IOCTL_ENCODE;
-        let rows = rows(offered, &[], &[]);
+        let rows = rows(Some(offered), &[], &[], &[]);
         let of = |kind, name: &str| {
             let found = rows.iter().find(|row| row.kind == kind && row.name == name);
             found.unwrap()
