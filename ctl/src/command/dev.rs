@@ -73,7 +73,7 @@ pub(crate) enum Command {
 /// Which device to show.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The N of /dev/ublkbN; may be left out if there is only one.
+    /// The N of /dev/ublkbN or /dev/nbdN; may be left out if there is only one.
     #[arg(value_name = "N")]
     id: Option<u32>,
 }
@@ -230,6 +230,7 @@ pub(crate) mod tests {
             schema: SCHEMA,
             id,
             path: format!("/dev/ublkb{id}"),
+            driver: api::Driver::Ublk,
             state: DeviceState::Live,
             target: TargetConfig::Loop {
                 file: "/var/tmp/disk.img".into(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use api::{Features, call};
+use api::{Driver, Features, call};
 use clap::Args;
 
 use crate::command::dev::word;
@@ -42,10 +42,17 @@ fn text(features: &Features) -> String {
     });
     let unknown = features.flags.iter().filter(|flag| flag.name == "unknown");
     let unknown: Vec<String> = unknown.map(|flag| flag.bit.to_string()).collect();
+    let has_no_ublk = features
+        .drivers
+        .iter()
+        .any(|driver| driver.name == Driver::Ublk && !driver.usable);
+    let ublk = match has_no_ublk {
+        true => "without ublk: `bvecctl dev add ... --driver nbd`".to_owned(),
+        false => format!("ublk features {:#x}", features.mask),
+    };
     let mut text = format!(
-        "kernel {}, ublk features {:#x}\n\n{}",
+        "kernel {}, {ublk}\n\n{}",
         features.kernel,
-        features.mask,
         table(
             &["kind", "name", "since", "here", "bvecd uses it for"],
             &[],
@@ -105,6 +112,7 @@ mod tests {
                     offered: true,
                 },
             ],
+            drivers: Vec::new(),
             data_paths: Vec::new(),
             transports: Vec::new(),
             table: vec![

@@ -160,6 +160,7 @@ mod tests {
             flags: Vec::new(),
             data_paths: DataPath::ALL.map(support).to_vec(),
             table: Vec::new(),
+            drivers: Vec::new(),
             transports: Vec::new(),
         }
     }

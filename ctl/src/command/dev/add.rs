@@ -7,8 +7,8 @@ use std::path::{self, PathBuf};
 use anyhow::{Context as _, Error, Result};
 use api::fault::Rule;
 use api::{
-    ClientError, DataPath, Device, DeviceConfig, Integrity, Problem, Recovery, TargetConfig,
-    Transport, call,
+    ClientError, DataPath, Device, DeviceConfig, Driver, Integrity, Problem, Recovery,
+    TargetConfig, Transport, call,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -24,7 +24,8 @@ use geometry::Geometry;
 #[command(after_help = "Examples:
   bvecctl dev add ram --size 256M
   bvecctl dev add loop --file disk.img --data-path copy
-  bvecctl dev add null --size 1G --queues 4 --depth 64")]
+  bvecctl dev add null --size 1G --queues 4 --depth 64
+  bvecctl dev add ram --size 256M --driver nbd")]
 pub(crate) enum Target {
     /// A file or a block device; the device is as large as it.
     #[command(after_help = "Examples:
@@ -71,9 +72,12 @@ pub(crate) enum Target {
 /// What every device can be told. What is left out bvecd chooses.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The N of /dev/ublkbN [default: the lowest free one].
+    /// The N of /dev/ublkbN or /dev/nbdN [default: the lowest free one].
     #[arg(long, value_name = "N")]
     id: Option<u32>,
+    /// Which driver of the kernel makes the block device; nbd is for kernels without ublk.
+    #[arg(long, value_name = "DRIVER", default_value = "ublk", value_parser = driver())]
+    driver: Driver,
     /// How payload moves between a request's pages and bvecd.
     #[arg(long, value_name = "PATH", default_value = "auto", value_parser = data_path())]
     data_path: DataPath,
@@ -106,6 +110,10 @@ pub(crate) struct Common {
     rules: Vec<String>,
     #[command(flatten)]
     geometry: Box<Geometry>,
+}
+
+fn driver() -> impl TypedValueParser<Value = Driver> {
+    PossibleValuesParser::new(Driver::ALL.map(Driver::name)).try_map(|word| word.parse::<Driver>())
 }
 
 fn data_path() -> impl TypedValueParser<Value = DataPath> {
@@ -185,6 +193,7 @@ impl Common {
         let shaped = self.geometry.apply(DeviceConfig::new(target))?;
         Ok(DeviceConfig {
             id: self.id,
+            driver: self.driver,
             data_path: self.data_path,
             transport: self.transport,
             queues: self.queues,
@@ -242,6 +251,7 @@ fn flag(pointer: &str) -> Option<&'static str> {
         "/target/loop/file" => "--file",
         "/target/loop/direct" => "--direct",
         "/target/ram/size_bytes" | "/target/null/size_bytes" => "--size",
+        "/driver" => "--driver",
         "/data_path" => "--data-path",
         "/integrity" => "--integrity",
         "/transport" => "--transport",

@@ -1,6 +1,6 @@
 //! `bvecctl dev show`: one device, whole.
 
-use api::{Device, Limits, Recovery};
+use api::{Device, Driver, Limits, Recovery};
 
 use super::{target_text, word};
 use crate::output::{counted, fields};
@@ -15,6 +15,7 @@ pub(super) fn text(device: &Device) -> String {
     };
     fields([
         ("path", device.path.clone()),
+        ("driver", driver_text(device.driver).to_owned()),
         ("state", word(&device.state)),
         ("target", target_text(&device.target)),
         (
@@ -99,6 +100,13 @@ fn medium_text(limits: &Limits) -> String {
     };
     let turns = if limits.rotational { "rotates; " } else { "" };
     format!("{turns}{cache}; {discard}; {zeroes}")
+}
+
+const fn driver_text(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Ublk => "ublk",
+        Driver::Nbd => "nbd: the kernel's NBD client over a socket pair",
+    }
 }
 
 /// What becomes of a device when its daemon is gone.

@@ -14,8 +14,8 @@ use crate::units::Size;
 const WELCOME: [&str; 2] = ["fio", "strace"];
 
 /// Modules that the guest loads if the kernel has them, beside ublk_drv: other block devices to compare
-/// with and to back ours, and a file system.
-const MODULES: [&str; 4] = ["loop", "null_blk", "brd", "ext4"];
+/// with and to back ours, a file system, and the NBD client for devices without ublk.
+const MODULES: [&str; 5] = ["loop", "null_blk", "brd", "ext4", "nbd"];
 
 /// What the guest is made of.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub(crate) struct Guest {
     /// Put a program with its libraries into the guest, by path or name; may be given often.
     #[arg(long, value_name = "PROGRAM")]
     program: Vec<PathBuf>,
-    /// Load a module of the kernel beside ublk_drv, loop, null_blk, brd and ext4; may be given often.
+    /// Load a module of the kernel beside ublk_drv, loop, null_blk, brd, ext4 and nbd; may be given often.
     #[arg(long, value_name = "NAME")]
     module: Vec<String>,
     /// Add words to the kernel's command line, such as 'lsm=lockdown lockdown=confidentiality'.
