@@ -27,6 +27,7 @@ mod lab_bites;
 mod life_verbs;
 mod lifecycle;
 mod limits;
+mod nbd;
 mod operations;
 mod pages;
 mod protection;
@@ -106,5 +107,6 @@ pub(crate) fn all() -> Vec<Case> {
         .chain(shared_memory::cases())
         .chain(faults::cells())
         .chain(filesystems::cases())
+        .chain(nbd::cases())
         .collect()
 }

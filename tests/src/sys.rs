@@ -209,10 +209,15 @@ unsafe impl Send for SharedMap {}
 
 /// What the memory of a direct request must be aligned to, in bytes.
 pub(crate) fn memory_alignment(path: &str) -> u64 {
-    let name = path.trim_start_matches("/dev/");
     // A mask (`queue_dma_alignment`, block/blk-sysfs.c).
-    let mask = std::fs::read_to_string(format!("/sys/block/{name}/queue/dma_alignment"));
-    mask.unwrap().trim().parse::<u64>().unwrap() + 1
+    queue_limit(path, "dma_alignment") + 1
+}
+
+/// A limit of a block device's queue, as sysfs has it.
+pub(crate) fn queue_limit(path: &str, name: &str) -> u64 {
+    let device = path.trim_start_matches("/dev/");
+    let text = std::fs::read_to_string(format!("/sys/block/{device}/queue/{name}"));
+    text.unwrap().trim().parse().unwrap()
 }
 
 /// Private memory of the test's own, reached by address only.

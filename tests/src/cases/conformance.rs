@@ -22,7 +22,7 @@ use crate::sys;
 use cell::Backing;
 pub(crate) use cell::Cell;
 pub(crate) use lane::zero;
-use lane::{Keeps, Lane};
+pub(crate) use lane::{Keeps, Lane};
 
 const LANES: usize = 4;
 const LANE_BYTES: usize = 1 << 20;

@@ -40,6 +40,8 @@ struct Ways {
     direct: Disk,
     durable: Disk,
     cached: Disk,
+    /// Whether the kernel sends write zeroes at all; without them zeroes that may unmap are refused.
+    can_unmap_zeroes: bool,
 }
 
 /// The client's memory for a step's data.
@@ -65,6 +67,7 @@ impl Ways {
         // Without read-ahead: it would fetch pages of the next lane while that one writes past the cache.
         posix_fadvise(&cached.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).unwrap();
         Self {
+            can_unmap_zeroes: sys::queue_limit(path, "write_zeroes_max_bytes") > 0,
             direct: Disk::open(path),
             durable: Disk::open_with(path, libc::O_DIRECT | libc::O_DSYNC),
             cached,
@@ -165,6 +168,7 @@ impl Lane {
                 sys::discard(&self.ways.direct.file, self.base + offset, len)
             }
             Step::Zero { offset, len, keep } => {
+                let keep = keep || !self.ways.can_unmap_zeroes;
                 zero(&self.ways.direct.file, self.base + offset, len, keep)
             }
         };
