@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use api::{BlockingClient, DataPath, DeviceConfig, TargetConfig, call};
+use api::{BlockingClient, DataPath, DeviceConfig, Driver, TargetConfig, call};
 use pages::{PageScope, PageState, PinCounters, VmStat};
 use serde_json::Value;
 
@@ -32,6 +32,8 @@ const DISK_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Bench<'a> {
     pub(crate) client: &'a BlockingClient,
+    /// What makes the block devices.
+    pub(crate) driver: Driver,
     pub(crate) scope: Option<&'a PageScope>,
     pub(crate) vmstat: &'a VmStat,
     /// A directory of this run's own.
@@ -68,6 +70,11 @@ impl<'a> Bench<'a> {
             })
         };
         change(&mut config);
+        if self.driver == Driver::Nbd {
+            // Whoever looks into a held request needs user copy, and says so.
+            config.driver = Driver::Nbd;
+            config.data_path = DataPath::Copy;
+        }
         let device = self.client.send(call::add_device(&config))?;
         Ok(Disk::new(self.client, device))
     }

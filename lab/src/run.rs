@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use api::{DataPath, Features, call};
+use api::{DataPath, Driver, Features, call};
 use nix::sys::utsname::uname;
 use pages::{PageScope, PinCounters, Roots, VmStat};
 use serde::{Deserialize, Serialize};
@@ -183,6 +183,7 @@ impl Lab {
     ) -> Bench<'a> {
         Bench {
             client: &self.daemon.client,
+            driver: self.driver(),
             scope: self.scope.as_ref().ok(),
             vmstat: &self.vmstat,
             directory,
@@ -191,6 +192,19 @@ impl Lab {
             observations: RefCell::default(),
             broken: RefCell::default(),
             pins_seen: Cell::default(),
+        }
+    }
+
+    /// ublk, or the NBD client on a kernel without it.
+    fn driver(&self) -> Driver {
+        let has_none = self
+            .features
+            .drivers
+            .iter()
+            .any(|support| support.name == Driver::Ublk && !support.usable);
+        match has_none {
+            true => Driver::Nbd,
+            false => Driver::Ublk,
         }
     }
 

@@ -87,6 +87,8 @@ pub(super) const ALL: &[Experiment] = &[
             Expected::count("sectors_of_the_rest", 7),
             Expected::count("read", 4096),
         ],
+        // An answer of a part is ublk's.
+        needs: &[Need::Counts, Need::Path(api::DataPath::Copy)],
         run: parts,
         ..ZERO
     },
