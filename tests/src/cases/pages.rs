@@ -229,7 +229,10 @@ fn added() -> Outcome {
     let device = daemon.add_ram(4 << 20, DataPath::Copy);
     let instances = || shell("ls /sys/kernel/tracing/instances");
     let child = begin(&["--added", &device.path, "--count", "1"]);
-    let runs = || instances().contains("bvec-pages-").then_some(());
+    // Enabling a tracepoint takes its time; what is added before it is not seen.
+    let enabled =
+        "/sys/kernel/tracing/instances/bvec-pages-*/events/filemap/*add_to_page_cache/enable";
+    let runs = || (shell(&format!("cat {enabled} 2>&1 || true")).trim() == "1").then_some(());
     wait_for("the trace to run", runs);
     daemon.rule(device.id, "h", "hold:max=120s where op=read");
     let disk = Disk::open_with(&device.path, 0);
