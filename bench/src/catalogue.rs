@@ -43,14 +43,14 @@ const JOBS: &[(&str, &str)] = shipped![
     "buffered-source-64k",
     "mmap-destination-4k",
     "splice-destination-64k",
-    "census-pread-destination-16k",
-    "census-pread-source-16k",
-    "census-preadv-destination-16k",
-    "census-preadv-source-16k",
-    "census-aio-destination-16k",
-    "census-aio-source-16k",
-    "census-splice-source-16k",
-    "census-mmap-source-16k",
+    "census-pread-destination",
+    "census-pread-source",
+    "census-preadv-destination",
+    "census-preadv-source",
+    "census-aio-destination",
+    "census-aio-source",
+    "census-splice-source",
+    "census-mmap-source",
 ];
 
 /// How many jobs are the short list: every kind of request once, no curve.
