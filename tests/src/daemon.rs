@@ -121,9 +121,15 @@ impl Daemon {
     }
 
     /// The next daemon in the directory of this one, which has ended.
-    pub(crate) fn successor(self, flags: &[&str]) -> Self {
+    pub(crate) fn successor(mut self, flags: &[&str]) -> Self {
+        self.succeed(flags);
+        self
+    }
+
+    /// Puts the next daemon in the place of this one, which has ended.
+    pub(crate) fn succeed(&mut self, flags: &[&str]) {
         assert!(self.ended, "the daemon before still runs");
-        Self::start_in(Arc::clone(&self.directory), &self.socket, flags)
+        *self = Self::start_in(Arc::clone(&self.directory), &self.socket, flags);
     }
 
     /// Sends a call that must succeed.

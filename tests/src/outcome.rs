@@ -1,10 +1,5 @@
 //! What a test can come to, and what it may need.
 
-use api::DataPath;
-
-use crate::cases::conformance::Cell;
-use crate::cases::faults::Row;
-
 /// How a test ended, if it did not panic.
 pub(crate) enum Outcome {
     /// Everything it asserts holds.
@@ -30,16 +25,15 @@ pub(crate) struct Case {
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
     Plain(fn() -> Outcome),
-    Cell(fn(Cell) -> Outcome, Cell),
-    Row(fn(&Row, DataPath) -> Outcome, &'static Row, DataPath),
+    /// One row or cell of a table.
+    Made(&'static (dyn Fn() -> Outcome + Send + Sync)),
 }
 
 impl Run {
     pub(crate) fn run(self) -> Outcome {
         match self {
             Self::Plain(run) => run(),
-            Self::Cell(run, cell) => run(cell),
-            Self::Row(run, row, path) => run(row, path),
+            Self::Made(run) => run(),
         }
     }
 }
@@ -53,26 +47,12 @@ impl Case {
         }
     }
 
-    /// A test of one cell of the conformance table.
-    pub(crate) const fn of_cell(name: &'static str, run: fn(Cell) -> Outcome, cell: Cell) -> Self {
+    /// A test that is made when the program starts, of a row of a table. It lives as long as the program.
+    pub(crate) fn made(name: String, run: impl Fn() -> Outcome + Send + Sync + 'static) -> Self {
         Self {
-            name,
+            name: name.leak(),
             limit_seconds: 60,
-            run: Run::Cell(run, cell),
-        }
-    }
-
-    /// A test of one cell of the table of faults.
-    pub(crate) const fn of_row(
-        name: &'static str,
-        run: fn(&Row, DataPath) -> Outcome,
-        row: &'static Row,
-        path: DataPath,
-    ) -> Self {
-        Self {
-            name,
-            limit_seconds: 60,
-            run: Run::Row(run, row, path),
+            run: Run::Made(Box::leak(Box::new(run))),
         }
     }
 

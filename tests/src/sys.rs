@@ -129,7 +129,12 @@ pub(crate) struct WriteInFlight {
 impl WriteInFlight {
     /// Begins to write `len` bytes of `fill`.
     pub(crate) fn start(disk: &File, offset: u64, fill: u8, len: usize) -> Self {
-        let memory = Mapping::anonymous(len).unwrap();
+        Self::from_memory(disk, offset, fill, Mapping::anonymous(len).unwrap())
+    }
+
+    /// Begins to write all of this memory, filled with `fill`.
+    pub(crate) fn from_memory(disk: &File, offset: u64, fill: u8, memory: Mapping) -> Self {
+        let len = memory.len_bytes();
         let mut write = Self {
             ring: IoUring::new(4).unwrap(),
             memory,

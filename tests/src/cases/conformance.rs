@@ -19,8 +19,7 @@ use crate::daemon::{Daemon, config};
 use crate::model::{Model, first_difference};
 use crate::outcome::{Case, Outcome, need_data_path, need_transport};
 use crate::sys;
-use cell::Backing;
-pub(crate) use cell::Cell;
+use cell::{Backing, Cell};
 pub(crate) use lane::zero;
 pub(crate) use lane::{Keeps, Lane};
 
@@ -43,9 +42,8 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = cells
         .into_iter()
         .map(|cell| {
-            // The list of tests lives as long as the program.
-            let name = format!("conformance::{cell}").leak();
-            Case::of_cell(name, run, cell).within(limit)
+            let name = format!("conformance::{cell}");
+            Case::made(name, move || run(cell)).within(limit)
         })
         .collect();
     cases.push(Case::new(

@@ -2,11 +2,15 @@
 //! path, each cell a test.
 
 mod bench;
+mod client;
 mod crashing;
 mod device_wide;
 mod elsewhere;
 mod failing;
 mod lying;
+mod protecting;
+mod row;
+mod table;
 mod waiting;
 mod watching;
 
@@ -18,7 +22,7 @@ use api::{DataPath, call};
 use crate::client_io::{Disk, errno};
 use crate::daemon::Daemon;
 use crate::outcome::{Case, Outcome, need_data_path};
-pub(crate) use bench::Row;
+use row::{Ground, PATHS, Row};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("faults::a_medium_error_once_on_one_sector_copy", || {
@@ -46,29 +50,28 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("faults::events_tell_each_fault", events),
 ];
 
-/// The columns of the table.
-const PATHS: [DataPath; 5] = [
-    DataPath::Copy,
-    DataPath::UserCopy,
-    DataPath::ZeroCopy,
-    DataPath::AutoZeroCopy,
-    DataPath::SharedMemory,
-];
-
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [failing::ROWS, lying::ROWS, waiting::ROWS, device_wide::ROWS]
-        .into_iter()
-        .flatten()
+    [
+        failing::ROWS,
+        lying::ROWS,
+        waiting::ROWS,
+        device_wide::ROWS,
+        crashing::ROWS,
+        protecting::ROWS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The cells of the table.
 pub(crate) fn cells() -> Vec<Case> {
-    let cell = |row: &'static Row, path: DataPath| {
-        // The list of tests lives as long as the program.
-        let name = format!("faults::{}.{path}", row.name).leak();
-        Case::of_row(name, bench::run, row, path)
-    };
-    let cells = rows().flat_map(|row| PATHS.map(|path| cell(row, path)));
+    let full = std::env::var_os("BVECD_FULL").is_some();
+    let cells = rows().enumerate().flat_map(|(number, row)| {
+        Ground::of_row(number, full).into_iter().map(move |ground| {
+            let name = format!("faults::{}.{ground}", row.name);
+            Case::made(name, move || bench::run(row, ground))
+        })
+    });
     let others = [elsewhere::CASES, watching::CASES, crashing::CASES]
         .into_iter()
         .flatten();

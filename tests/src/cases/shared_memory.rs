@@ -51,9 +51,15 @@ fn counts(daemon: &Daemon, device: &Device) -> SharedMemoryStats {
 
 /// A sealed memfd that is registered with the device and mapped.
 pub(crate) fn shared(daemon: &Daemon, device: &Device) -> SharedMap {
+    SharedMap::of(&register_sealed(daemon, device), true)
+}
+
+/// A sealed memfd of 1 MiB that is registered with the device.
+pub(crate) fn register_sealed(daemon: &Daemon, device: &Device) -> File {
     let file = memfd(BUFFER);
     seal(&file, SealFlag::F_SEAL_SHRINK);
-    register(daemon, device, &file)
+    register(daemon, device, &file);
+    file
 }
 
 fn register(daemon: &Daemon, device: &Device, file: &File) -> SharedMap {

@@ -3,22 +3,61 @@
 use api::{DataPath, DeviceConfig, Recovery, TargetConfig, call};
 
 use super::SIZE;
+use super::bench::{AT, Bench, NEW, OLD};
+use super::row::{Made, Row};
 use crate::client_io::{Disk, errno, read_in_background};
 use crate::daemon::{Daemon, config};
 use crate::outcome::{Case, Outcome, need_flag};
-use crate::sys::WriteInFlight;
+
+/// What comes of the device where the next daemon cannot take it over.
+const REAPED: &[(DataPath, &str)] = &[(
+    DataPath::SharedMemory,
+    "so; such a device has no recovery, and is to be reaped",
+)];
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "crash_before_submit",
+        rule: "crash_server:before_submit where op=write,lba=8+8 when count=1",
+        direct: "EIO; the next daemon does not die of it",
+        unlike: REAPED,
+        made: Made::ToOutlive,
+        check: |bench| dies(bench, false, false),
+        ..Row::COMMON
+    },
+    Row {
+        name: "crash_after_media",
+        rule: "crash_server:after_media where op=write,lba=8+8 when count=1",
+        direct: "EIO",
+        medium: "the data",
+        unlike: REAPED,
+        made: Made::ToOutlive,
+        check: |bench| dies(bench, true, false),
+        ..Row::COMMON
+    },
+    Row {
+        name: "crash_before_complete",
+        rule: "crash_server:before_complete where op=write,lba=8+8 when count=1",
+        direct: "EIO",
+        medium: "the data",
+        unlike: REAPED,
+        made: Made::ToOutlive,
+        check: |bench| dies(bench, true, false),
+        ..Row::COMMON
+    },
+    Row {
+        name: "crash_during_fetch",
+        rule: "crash_server:during_fetch where op=write,lba=8+8 when count=1",
+        direct: "success",
+        medium: "the data",
+        unlike: REAPED,
+        made: Made::ToOutlive,
+        check: |bench| dies(bench, true, true),
+        ..Row::COMMON
+    },
+];
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("crash::before_submit", || {
-        dies_at("before_submit", false, false)
-    }),
-    Case::new("crash::after_media", || dies_at("after_media", true, false)),
-    Case::new("crash::before_complete", || {
-        dies_at("before_complete", true, false)
-    }),
-    Case::new("crash::during_fetch", || {
-        dies_at("during_fetch", true, true)
-    }),
     Case::new("crash::counts_and_history_are_taken_over", counts),
     Case::new("crash::held_requests_by_recovery_kind", held),
 ];
@@ -36,36 +75,34 @@ fn device(file: &std::path::Path, recovery: Recovery, path: DataPath) -> DeviceC
     }
 }
 
-/// The server dies at this point of a write, which is then on the medium or not, and answered or not. The
+/// The server dies at some point of a write, which is then on the medium or not, and answered or not. The
 /// rule has fired: the next server does not die of it.
-fn dies_at(point: &str, on_medium: bool, answered: bool) -> Outcome {
-    for path in super::PATHS {
-        let mut daemon = Daemon::start();
-        let cannot = path == DataPath::SharedMemory || daemon.lacks(path).is_some();
-        if cannot {
-            daemon.stop();
-            continue;
-        }
-        let file = daemon.file(SIZE);
-        let device = daemon.add(&device(&file, Recovery::Queue, path));
-        let rule = format!("crash_server:{point} where op=write when count=1");
-        daemon.rule(device.id, "die", &rule);
-        let disk = Disk::open(&device.path);
-        let writing = WriteInFlight::start(&disk.file, 0, 7, LEN);
-        daemon.wait();
-        let medium = std::fs::read(&file).unwrap();
-        assert_eq!(medium[0] == 7, on_medium, "{path}");
-        let expected = if answered { 4096 } else { -libc::EIO };
-        assert_eq!(writing.wait(), expected, "{path}");
-        let next = daemon.successor(&["--adopt"]);
-        let rules = next.ask(call::rules(device.id)).rules;
-        assert_eq!(rules[0].counters.fired, 1, "{path}: {}", next.log());
-        disk.write(0, &[8; LEN]);
-        assert_eq!(disk.read(0, LEN), [8; LEN]);
-        drop(disk);
-        next.stop();
+fn dies(bench: &mut Bench, on_medium: bool, answered: bool) {
+    let id = bench.device.id;
+    let writing = bench.client.writing(&bench.disk, AT, NEW);
+    bench.daemon.wait();
+    let then = |bench: &Bench| match on_medium {
+        true => bench.only_new_in(0..LEN),
+        false => bench.untouched(),
+    };
+    then(bench);
+    let expected = if answered { 4096 } else { -libc::EIO };
+    if bench.ground.path == DataPath::SharedMemory {
+        assert_eq!(writing.wait(), expected);
+        bench.disk = Disk::open_with("/dev/null", 0);
+        bench.daemon.succeed(&[]);
+        assert_eq!(bench.daemon.ask(call::reap()).reaped, [id]);
+    } else {
+        bench.daemon.succeed(&["--adopt"]);
+        assert_eq!(writing.wait(), expected);
+        let rules = bench.daemon.ask(call::rules(id)).rules;
+        assert_eq!(rules[0].counters.fired, 1, "{}", bench.daemon.log());
+        assert_eq!(bench.read().unwrap(), bench.medium(AT, LEN));
+        bench.disk.write(AT, &[OLD; LEN]);
+        bench.untouched();
+        return;
     }
-    Outcome::Passed
+    then(bench);
 }
 
 /// A rule that is used up stays so, a device stays in its state, generations go on.

@@ -158,21 +158,8 @@ const ROWS: [Row; 11] = [
 ];
 
 pub(super) fn cases() -> impl Iterator<Item = Case> {
-    const RUNS: [fn() -> Outcome; ROWS.len()] = [
-        || run(ROWS[0]),
-        || run(ROWS[1]),
-        || run(ROWS[2]),
-        || run(ROWS[3]),
-        || run(ROWS[4]),
-        || run(ROWS[5]),
-        || run(ROWS[6]),
-        || run(ROWS[7]),
-        || run(ROWS[8]),
-        || run(ROWS[9]),
-        || run(ROWS[10]),
-    ];
-    let cases = ROWS.iter().zip(RUNS);
-    cases.map(|(row, run)| Case::new(row.name, run).within(120))
+    ROWS.into_iter()
+        .map(|row| Case::made(row.name.to_owned(), move || run(row)).within(120))
 }
 
 fn run(row: Row) -> Outcome {
