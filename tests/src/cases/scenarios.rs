@@ -45,6 +45,12 @@ pub(crate) const CASES: &[Case] = &[
         documented("slow-disk", SLOW_DISK)
     })
     .within(120),
+    Case::new("scenarios::btrfs_raid1_repair", || {
+        need_program!("mkfs.btrfs");
+        need_program!("btrfs");
+        documented("btrfs-raid1-repair", BTRFS_RAID1_REPAIR)
+    })
+    .within(240),
     Case::new("scenarios::a_failed_expectation_ends_with_3", expectation),
     Case::new("scenarios::a_bad_one_is_located_and_nothing_is_done", bad),
     Case::new(
@@ -58,6 +64,7 @@ const FLUSH_FAILS: &str = include_str!("../../../docs/scenarios/flush-fails.toml
 const ONE_TAG_HANGS: &str = include_str!("../../../docs/scenarios/one-tag-hangs.toml");
 const ERROR_ONCE: &str = include_str!("../../../docs/scenarios/error-once.toml");
 const EXT4_EIO_ONCE: &str = include_str!("../../../docs/scenarios/ext4-eio-once.toml");
+const BTRFS_RAID1_REPAIR: &str = include_str!("../../../docs/scenarios/btrfs-raid1-repair.toml");
 const LOST_WRITE: &str = include_str!("../../../docs/scenarios/lost-write.toml");
 const RAID1_REPAIR: &str = include_str!("../../../docs/scenarios/raid1-repair.toml");
 const SLOW_DISK: &str = include_str!("../../../docs/scenarios/slow-disk.toml");
