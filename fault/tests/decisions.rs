@@ -5,6 +5,7 @@ mod decisions {
     mod actions;
     mod addresses;
     mod order;
+    mod profile;
     mod properties;
     mod support;
     mod times;
