@@ -24,60 +24,60 @@ struct Cell {
 const PAIRS: usize = 100;
 const REPEATS: usize = 5;
 
-fn recorded() -> Recorded {
-    serde_json::from_str(include_str!("data/recorded-runs.json")).unwrap()
-}
-
-fn options() -> Options {
-    Options {
-        metrics: vec![Metric::Iops, Metric::P99, Metric::Cpu],
-        least: 0.0,
-        seed: 1,
-    }
-}
-
-/// A side of the runs with these numbers.
-fn side(recorded: &Recorded, runs: &[usize], factor: f64) -> Side {
-    let values = recorded.cells.iter().flat_map(|cell| {
-        let kinds = [
-            (Metric::Iops, &cell.iops),
-            (Metric::P99, &cell.p99),
-            (Metric::Cpu, &cell.cpu),
-        ];
-        kinds.map(|(metric, values)| Values {
-            cell: cell.job.clone(),
-            job_text: String::new(),
-            metric,
-            exact: false,
-            values: runs.iter().map(|run| values[*run] * factor).collect(),
-        })
-    });
-    Side {
-        origin: Origin {
-            revision: None,
-            kernel: String::new(),
-        },
-        facts: Vec::new(),
-        complete: true,
-        values: values.collect(),
-    }
-}
-
-/// Different runs in random order.
-fn drawn(count: usize, of: usize, random: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..of).collect();
-    for place in 0..count {
-        let left = u32::try_from(of - place).unwrap();
-        let step = usize::try_from(random.next_u32() % left).unwrap();
-        all.swap(place, place + step);
-    }
-    all.truncate(count);
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn recorded() -> Recorded {
+        serde_json::from_str(include_str!("data/recorded-runs.json")).unwrap()
+    }
+
+    fn options() -> Options {
+        Options {
+            metrics: vec![Metric::Iops, Metric::P99, Metric::Cpu],
+            least: 0.0,
+            seed: 1,
+        }
+    }
+
+    /// A side of the runs with these numbers.
+    fn side(recorded: &Recorded, runs: &[usize], factor: f64) -> Side {
+        let values = recorded.cells.iter().flat_map(|cell| {
+            let kinds = [
+                (Metric::Iops, &cell.iops),
+                (Metric::P99, &cell.p99),
+                (Metric::Cpu, &cell.cpu),
+            ];
+            kinds.map(|(metric, values)| Values {
+                cell: cell.job.clone(),
+                job_text: String::new(),
+                metric,
+                exact: false,
+                values: runs.iter().map(|run| values[*run] * factor).collect(),
+            })
+        });
+        Side {
+            origin: Origin {
+                revision: None,
+                kernel: String::new(),
+            },
+            facts: Vec::new(),
+            complete: true,
+            values: values.collect(),
+        }
+    }
+
+    /// Different runs in random order.
+    fn drawn(count: usize, of: usize, random: &mut ChaCha8Rng) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..of).collect();
+        for place in 0..count {
+            let left = u32::try_from(of - place).unwrap();
+            let step = usize::try_from(random.next_u32() % left).unwrap();
+            all.swap(place, place + step);
+        }
+        all.truncate(count);
+        all
+    }
 
     /// Six values a pair, so that a rule which is wrong once in twenty for each would fail this.
     #[test]

@@ -51,23 +51,23 @@ struct Comparison {
     noise_floor: f64,
 }
 
-fn reference() -> Reference {
-    serde_json::from_str(include_str!("data/reference.json")).unwrap()
-}
-
-#[track_caller]
-fn close(found: Option<f64>, expected: f64, part: f64) {
-    let found = found.unwrap();
-    let difference = (found - expected).abs();
-    assert!(
-        difference <= part * expected.abs().max(1e-12),
-        "found {found}, should be {expected}"
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reference() -> Reference {
+        serde_json::from_str(include_str!("data/reference.json")).unwrap()
+    }
+
+    #[track_caller]
+    fn close(found: Option<f64>, expected: f64, part: f64) {
+        let found = found.unwrap();
+        let difference = (found - expected).abs();
+        assert!(
+            difference <= part * expected.abs().max(1e-12),
+            "found {found}, should be {expected}"
+        );
+    }
 
     #[test]
     fn bins_have_fios_middles() {

@@ -42,12 +42,16 @@ pub struct Values {
 #[derive(Debug, Deserialize)]
 struct Instructions {
     kernel: String,
+    #[serde(default)]
+    revision: Option<String>,
     results: Vec<Row>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Row {
     peer: String,
+    #[serde(default)]
+    variant: Option<String>,
     target: String,
     data_path: Option<String>,
     transport: Option<String>,
@@ -127,6 +131,7 @@ impl Side {
             };
             let words = [
                 Some(row.peer),
+                row.variant,
                 Some(row.target),
                 row.data_path,
                 row.transport,
@@ -142,7 +147,7 @@ impl Side {
         });
         Ok(Self {
             origin: Origin {
-                revision: None,
+                revision: file.revision,
                 kernel: file.kernel.clone(),
             },
             facts: vec![("kernel", file.kernel)],

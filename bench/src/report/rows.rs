@@ -41,15 +41,19 @@ pub struct Row {
     pub errors: u64,
 }
 
-/// The rows of a record.
+/// The rows of a record, those of a device together, in the order in which devices first appear.
 #[must_use]
 pub fn of(record: &Record) -> Vec<Row> {
-    record
-        .cells
-        .iter()
-        .filter(|cell| !cell.runs.is_empty())
-        .map(row)
-        .collect()
+    let measured = record.cells.iter().filter(|cell| !cell.runs.is_empty());
+    let mut rows: Vec<Row> = measured.map(row).collect();
+    let mut devices: Vec<String> = Vec::new();
+    for row in &rows {
+        if !devices.contains(&row.device) {
+            devices.push(row.device.clone());
+        }
+    }
+    rows.sort_by_key(|row| devices.iter().position(|device| *device == row.device));
+    rows
 }
 
 fn row(cell: &CellResult) -> Row {

@@ -16,14 +16,20 @@ use crate::interrupt::Interrupt;
 use crate::output::{draw, note, table};
 use crate::units::Size;
 
+mod compare;
+mod merge;
 pub(crate) mod progress;
+mod report;
+mod session;
 
 /// What is done with jobs.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   bvecctl bench list
   bvecctl bench run rand-destination-4k-qd1
-  bvecctl bench run all --dev 0 --runtime 1")]
+  bvecctl bench run quick --out out
+  bvecctl bench report out/result.json --html out/report.html
+  bvecctl bench compare before/result.json out/result.json")]
 pub(crate) enum Command {
     /// List the shipped jobs.
     #[command(after_help = "Examples:\n  bvecctl bench list\n  bvecctl bench list --json")]
@@ -39,15 +45,32 @@ Counting pins needs root and a quiet machine.
 Examples:
   bvecctl bench run rand-destination-4k-qd1
   bvecctl bench run ./my.fio --dev 0 --ios 10000 --seed 7
-  bvecctl bench run all --dev 0 --runtime 1 --json")]
+  bvecctl bench run all --dev 0 --runtime 1 --json
+
+With --out, --rounds or a matrix it is a session: every cell is run round by round on a device made
+for it (jobs: on the device given), the result is saved after every run, and Ctrl-C keeps what is
+finished. A matrix is `quick`, `full`, or a TOML file; docs/bench.md has its form.
+
+  bvecctl bench run quick --out out
+  bvecctl bench run rand-destination-4k-qd1 --dev 0 --rounds 5 --out out
+  bvecctl bench run full --out out --shard 1/4")]
     Run(Run),
+    /// Compare two result files: faster, slower, or cannot tell.
+    #[command(after_help = compare::EXAMPLES)]
+    Compare(compare::Compare),
+    /// Make a page, a table, CSV or JUnit of a result file.
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::Report),
+    /// Put the result files of shards together.
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::Merge),
 }
 
 /// Which jobs to run, and how long.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Name of a shipped job or path of a fio job file; `all` stands for every shipped job.
-    #[arg(value_name = "JOB", required = true)]
+    /// Name of a shipped job or path of a fio job file; `all` stands for every shipped job. Or one matrix.
+    #[arg(value_name = "JOB|MATRIX", required = true)]
     jobs: Vec<String>,
     /// The N of /dev/ublkbN; may be left out if there is only one.
     #[arg(long, value_name = "N")]
@@ -64,6 +87,8 @@ pub(crate) struct Run {
     /// Seed of fio's random offsets.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    session: session::Options,
 }
 
 /// Does it.
@@ -73,7 +98,11 @@ pub(crate) struct Run {
 pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
     match command {
         Command::List => list(context),
+        Command::Run(run) if session::is_meant(&run) => session::run(&run, context),
         Command::Run(run) => run_jobs(&run, context),
+        Command::Compare(compare) => compare::run(&compare, context),
+        Command::Report(report) => report::run(&report, context),
+        Command::Merge(merge) => merge::run(&merge, context),
     }
 }
 

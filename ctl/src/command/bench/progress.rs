@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
+use ::bench::session::{Beginning, Follow};
 use ::bench::{Observer, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -47,10 +48,7 @@ impl Following {
 
     /// A job begins.
     pub(crate) fn begin(&mut self, job: &str, device: &str) {
-        self.current = format!("{job} on {device}");
-        self.bar.set_position(u64::try_from(self.done).unwrap_or(0));
-        self.bar.set_message(self.current.clone());
-        self.done += 1;
+        self.show(format!("{job} on {device}"));
         if !self.terminal {
             note(format!(
                 "job {} of {}: {}",
@@ -59,9 +57,39 @@ impl Following {
         }
     }
 
+    /// What is shown while it runs.
+    fn show(&mut self, current: String) {
+        self.current = current;
+        self.bar.set_position(u64::try_from(self.done).unwrap_or(0));
+        self.bar.set_message(self.current.clone());
+        self.done += 1;
+    }
+
     /// All are done; the bar goes.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+impl Follow for Following {
+    fn begin(&mut self, beginning: &Beginning) {
+        let left = about(beginning.left);
+        self.show(format!(
+            "{left} left  round {}: {}",
+            beginning.round, beginning.cell
+        ));
+        if !self.terminal {
+            let (done, total) = (beginning.done + 1, beginning.total);
+            note(format!("run {done} of {total}, {}", self.current));
+        }
+    }
+}
+
+/// A time to wait, roughly.
+fn about(time: Duration) -> String {
+    match time.as_secs() {
+        0..100 => format!("{} s", time.as_secs()),
+        seconds => format!("{} min", seconds.div_ceil(60)),
     }
 }
 

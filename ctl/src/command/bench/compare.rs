@@ -1,0 +1,186 @@
+//! `bvecctl bench compare`: two result files against each other.
+
+use std::path::PathBuf;
+
+use ::bench::compare::side::Side;
+use ::bench::compare::{Comparison, Metric, Options, Row, compare};
+use ::bench::statistics::verdict::Verdict;
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::{draw, note};
+
+pub(super) const EXAMPLES: &str = "\
+Understands files of `bench run --out`, and those of `cargo xtask cost` and `bench-peers`. A
+difference is told when the bootstrap interval of the ratio leaves out 1 and the difference is above
+the noise floor, which is what equal things would differ by in one of twenty comparisons, judged
+from the repeats. Less than three repeats of a time say nothing. Ends with 1 when something is
+slower.
+
+Examples:
+  bvecctl bench compare before/result.json after/result.json
+  bvecctl bench compare a.json b.json --metric iops,p99 --least 2
+  bvecctl bench compare a.json b.json --json";
+
+/// Which files, and by what.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The result file that is compared with.
+    #[arg(value_name = "BASE")]
+    base: PathBuf,
+    /// The result file that is compared.
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// What is compared; instructions always are.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "iops,p99")]
+    metric: Vec<Word>,
+    /// The least difference that matters, in per cent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    least: f64,
+    /// Seed of the draws.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+/// A metric on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Word {
+    Iops,
+    Bandwidth,
+    P50,
+    P99,
+    #[value(name = "p99.9")]
+    P99_9,
+    Cpu,
+}
+
+impl From<Word> for Metric {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Iops => Self::Iops,
+            Word::Bandwidth => Self::Bandwidth,
+            Word::P50 => Self::P50,
+            Word::P99 => Self::P99,
+            Word::P99_9 => Self::P99_9,
+            Word::Cpu => Self::Cpu,
+        }
+    }
+}
+
+/// Compares them.
+///
+/// # Errors
+/// A file cannot be read or is no result file.
+pub(super) fn run(arguments: &Compare, context: &Context) -> Result<Exit> {
+    let (base, new) = (Side::load(&arguments.base)?, Side::load(&arguments.new)?);
+    let options = Options {
+        metrics: arguments.metric.iter().map(|word| (*word).into()).collect(),
+        least: arguments.least / 100.0,
+        seed: arguments.seed,
+    };
+    let comparison = compare(&base, &new, &options);
+    context.output.answer(&comparison, text)?;
+    for warning in comparison.warnings.iter().chain(&comparison.unmatched) {
+        note(warning);
+    }
+    Ok(match comparison.verdict {
+        Verdict::Slower => Exit::Bad,
+        Verdict::Faster | Verdict::CannotTell => Exit::Done,
+    })
+}
+
+const HEADS: [&str; 6] = ["cell", "metric", "base", "new", "ratio (95 %)", "verdict"];
+
+fn text(comparison: &Comparison) -> String {
+    let rows: Vec<Vec<String>> = comparison.rows.iter().map(row).collect();
+    let verdict = comparison.verdict.name();
+    if rows.is_empty() {
+        return format!("{verdict}: the files have nothing in common");
+    }
+    let table = draw(&HEADS, &["base", "new"], &rows, 1);
+    format!("{table}\n\n{verdict}")
+}
+
+fn row(row: &Row) -> Vec<String> {
+    let answer = &row.answer;
+    let ratio = answer.interval.map_or_else(
+        || "-".to_owned(),
+        |it| format!("{:.3} ({:.3}-{:.3})", it.ratio, it.low, it.high),
+    );
+    let floor = answer.noise_floor.map_or_else(
+        || "too few repeats".to_owned(),
+        |floor| format!("noise {:.1} %", floor * 100.0),
+    );
+    vec![
+        row.cell.clone(),
+        row.metric.name().to_owned(),
+        short(row.base),
+        short(row.new),
+        ratio,
+        format!("{} ({floor})", answer.verdict.name()),
+    ]
+}
+
+fn short(value: f64) -> String {
+    if value >= 1e7 {
+        format!("{value:.3e}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(cells: &[(&str, f64)]) -> Side {
+        let rows: Vec<String> = cells
+            .iter()
+            .map(|(job, count)| {
+                format!(
+                    "{{\"peer\":\"bvecd\",\"target\":\"null\",\"data_path\":\"auto-zero-copy\",\"transport\":\"per-io\",\
+                     \"job\":\"{job}\",\"measure\":\"instructions_per_io\",\"values\":[{count}]}}"
+                )
+            })
+            .collect();
+        let text = format!(
+            "{{\"schema\":1,\"kernel\":\"7.3\",\"results\":[{}]}}",
+            rows.join(",")
+        );
+        Side::parse(&text).unwrap()
+    }
+
+    #[test]
+    fn the_table_fits_a_terminal() {
+        let base = counted(&[
+            ("rand-destination-4k-qd1", 23_500.0),
+            ("rand-source-4k-qd32", 11_000.0),
+        ]);
+        let new = counted(&[
+            ("rand-destination-4k-qd1", 24_700.0),
+            ("rand-source-4k-qd32", 10_990.0),
+        ]);
+        let options = Options {
+            metrics: vec![Metric::Iops],
+            least: 0.0,
+            seed: 1,
+        };
+        let text = text(&compare(&base, &new, &options));
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 100),
+            "{text}"
+        );
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("cell") && lines[0].ends_with("verdict"),
+            "{text}"
+        );
+        assert!(
+            text.contains("1.051") && text.contains("slower (noise 1.0 %)"),
+            "{text}"
+        );
+        assert_eq!(lines.last(), Some(&"slower"));
+    }
+}
