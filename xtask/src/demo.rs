@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Builds the programs as they are shipped, and says where they are. The guest's init is looked for
 /// beside this program, so that it is built as this program is.
-fn build() -> Result<PathBuf> {
+pub(crate) fn build() -> Result<PathBuf> {
     process::run(&mut cargo(&["build", "--package", "vm", "--bins"]))?;
     process::run(&mut cargo(&[
         "build",
@@ -82,7 +82,7 @@ fn build() -> Result<PathBuf> {
 }
 
 /// Cargo's directory, which is not among the variables that it sets for us.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 

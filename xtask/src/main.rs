@@ -3,6 +3,7 @@
 //! This file is the table of contents; each verb has a file. Nothing here may need libclang, since
 //! `cargo xtask setup` is what installs it.
 
+mod bench;
 mod ci;
 mod cost;
 mod demo;
@@ -43,6 +44,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Ask a kernel what it does to the pages of held requests, in a virtual machine.
     Lab(lab::Arguments),
+    /// Measure a matrix of devices and jobs in a virtual machine, and leave a report in target/bench.
+    Bench(bench::Arguments),
     /// Count what a request to bvecd costs, in guest instructions.
     Cost(cost::Command),
     /// Count what a request costs on bvecd, on rublk and on the kernel's own drivers.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Lab(arguments) => lab::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Cost(arguments) => cost::run(&arguments),
         Verb::BenchPeers(arguments) => peers::run(&arguments),
         Verb::Schemathesis(arguments) => schemathesis::run(&arguments),
