@@ -57,6 +57,8 @@ pub const HEAL: &str = "/v1/heal";
 pub const EVENTS: &str = "/v1/events";
 /// GET: the OpenAPI document.
 pub const OPENAPI: &str = "/v1/openapi.json";
+/// GET: what every device and rule has done, for a scraper of OpenMetrics or Prometheus.
+pub const METRICS: &str = "/metrics";
 
 /// The media type of [`EVENTS`]: one JSON object a line.
 pub const EVENTS_MEDIA_TYPE: &str = "application/x-ndjson";

@@ -10,6 +10,7 @@ mod features;
 mod hold_data;
 mod holds;
 mod lifecycle;
+mod metrics;
 mod peer;
 mod problems;
 mod reply;
@@ -89,6 +90,7 @@ pub(crate) fn router(devices: Arc<Devices>) -> Router {
             api::paths::OPENAPI,
             routing::get(move || async move { Json(document) }),
         )
+        .route(api::paths::METRICS, routing::get(metrics::show))
         .fallback(|| async { no_such_path() })
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

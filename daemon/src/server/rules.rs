@@ -219,7 +219,7 @@ pub(super) fn status_of(device: &Device, name: &str) -> Option<RuleStatus> {
     all.find(|status| status.rule.name == name)
 }
 
-fn statuses(device: &Device) -> Vec<RuleStatus> {
+pub(super) fn statuses(device: &Device) -> Vec<RuleStatus> {
     let held = device.shared.holds.list();
     let rules = device.shared.rules.load();
     let status = |report: fault::RuleReport| {

@@ -20,9 +20,14 @@ const OPS: [ublk::Op; 5] = [
     (status = 200, body = DeviceStats), (status = 404, body = Problem),
 ))]
 pub(super) async fn show(Subject(device): Subject) -> Json<DeviceStats> {
+    Json(of(&device))
+}
+
+/// What a device has done.
+pub(super) fn of(device: &Device) -> DeviceStats {
     let queues: Vec<QueueStats> = device.queues.iter().map(|queue| of_queue(queue)).collect();
     let sum = |part: fn(&QueueStats) -> u64| queues.iter().map(part).sum();
-    Json(DeviceStats {
+    DeviceStats {
         schema: SCHEMA,
         device: device.id(),
         ops: OPS
@@ -47,9 +52,9 @@ pub(super) async fn show(Subject(device): Subject) -> Json<DeviceStats> {
             .iter()
             .map(|queue| queue.stats.integrity_errors.total.get())
             .sum(),
-        shared_memory: shared_memory(&device),
+        shared_memory: shared_memory(device),
         queues,
-    })
+    }
 }
 
 fn shared_memory(device: &Device) -> Option<SharedMemoryStats> {
