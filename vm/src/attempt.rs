@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::copy::{self, CopyOut};
 use crate::death::Death;
@@ -20,6 +21,9 @@ use crate::progress::Progress;
 use crate::run::{Outcome, outcome, read_log};
 use crate::sys;
 use crate::terminal::Terminal;
+
+/// How long what a guest has sent may take to be unpacked here.
+const UNPACKING: Duration = Duration::from_secs(60);
 
 type Sink = Arc<Mutex<dyn Write + Send>>;
 
@@ -120,6 +124,10 @@ impl Attempt<'_> {
 
         let mut monitor = Monitor::new(progress, self.limits);
         let end = monitor.watch(&mut wires.console, &mut wires.control, signals);
+        if matches!(end, Ok(End::Exited(_))) {
+            // The guest is done with sending, but QEMU may have some of it still.
+            wait_for_end(unpacker.as_ref());
+        }
         // Dead or told to be: QEMU has nothing more to say that is not in the sockets already.
         let killed = qemu.kill();
         let status = qemu.wait().at("wait for", &self.prepared.qemu.path)?;
@@ -173,6 +181,16 @@ impl Attempt<'_> {
             // Ctrl-C on the terminal is for us; we end QEMU.
             .process_group(0);
         command
+    }
+}
+
+/// Waits, for a while, until the archive was unpacked to its trailer. A guest's write to a port returns when
+/// the bytes are in the virtqueue (`port_fops_write` in drivers/char/virtio_console.c), and QEMU takes them
+/// out no faster than we read its socket.
+fn wait_for_end(unpacker: Option<&JoinHandle<Result<(), Error>>>) {
+    let start = Instant::now();
+    while unpacker.is_some_and(|thread| !thread.is_finished()) && start.elapsed() < UNPACKING {
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
