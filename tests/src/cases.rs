@@ -4,6 +4,7 @@ mod answers;
 mod api_fuzz;
 mod backing;
 mod bad_input;
+mod bench_sessions;
 mod census;
 pub(crate) mod conformance;
 pub(crate) mod deferral;
@@ -54,6 +55,7 @@ use crate::outcome::Case;
 pub(crate) fn all() -> Vec<Case> {
     let listed = [
         integrity::CASES,
+        bench_sessions::CASES,
         answers::CASES,
         direction::CASES,
         deferral::CASES,
