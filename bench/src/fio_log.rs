@@ -3,6 +3,7 @@
 //! Times are milliseconds since 1970 (`log_unix_epoch`), so that logs of several clients, and marks of
 //! ours, are on one axis. The lines are `time, value, direction, ...`; direction 0 reads and 1 writes.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,8 @@ impl Logs {
 
 /// A line: time in ms, the other numbers.
 type Line = (u64, Vec<u64>);
+/// Whose line it is: the client's number and the direction.
+type Origin = (u32, u64);
 
 fn averaged(directory: &Path, interval: Duration, direction: Direction) -> Result<Log> {
     let ms = u64::try_from(interval.as_millis()).unwrap_or(1).max(1);
@@ -100,9 +103,9 @@ fn averaged(directory: &Path, interval: Duration, direction: Direction) -> Resul
     let latency = lines(directory, "clat_hist", direction)?;
     // An interval is written down at its end.
     let all = || bandwidth.iter().chain(&iops).chain(&latency);
-    let first = all().map(|(time, _)| *time).min().unwrap_or(0);
+    let first = all().map(|(_, (time, _))| *time).min().unwrap_or(0);
     let place = |time: u64| usize::try_from((time - first + ms / 2) / ms).unwrap_or(usize::MAX);
-    let last = all().map(|(time, _)| *time).max().unwrap_or(first);
+    let last = all().map(|(_, (time, _))| *time).max().unwrap_or(first);
     if (last - first) / ms > INTERVALS_MAX {
         return Err(too_long(directory, last - first));
     }
@@ -117,13 +120,9 @@ fn averaged(directory: &Path, interval: Duration, direction: Direction) -> Resul
         bandwidth_bytes_per_s: vec![0.0; length],
         latency: vec![Histogram::default(); length],
     };
-    for (time, numbers) in &bandwidth {
-        series.bandwidth_bytes_per_s[place(*time)] += number(numbers[0]) * 1024.0;
-    }
-    for (time, numbers) in &iops {
-        series.iops[place(*time)] += number(numbers[0]);
-    }
-    for (time, numbers) in &latency {
+    spread(&bandwidth, place, &mut series.bandwidth_bytes_per_s, 1024.0);
+    spread(&iops, place, &mut series.iops, 1.0);
+    for (_, (time, numbers)) in &latency {
         // Direction and block size come first.
         for (bin, count) in numbers.iter().skip(2).take(BINS).enumerate() {
             series.latency[place(*time)].count(middle(bin), *count);
@@ -139,9 +138,27 @@ fn averaged(directory: &Path, interval: Duration, direction: Direction) -> Resul
     })
 }
 
+/// Adds rates to a series. fio's helper thread writes a line for what was done since its last one; where it came
+/// too late for an interval, its next line is the mean of both, so that a missing line is no stall.
+fn spread(lines: &[(Origin, Line)], place: impl Fn(u64) -> usize, series: &mut [f64], factor: f64) {
+    let mut next: BTreeMap<Origin, usize> = BTreeMap::new();
+    for (origin, (time, numbers)) in lines {
+        let at = place(*time);
+        let from = next.get(origin).copied().unwrap_or(at);
+        if from > at {
+            // Two lines of one interval: rates are not added up.
+            continue;
+        }
+        next.insert(*origin, at + 1);
+        for value in &mut series[from..=at] {
+            *value += number(numbers[0]) * factor;
+        }
+    }
+}
+
 fn requests(directory: &Path, interval: Duration, direction: Direction) -> Result<Log> {
     let lines = lines(directory, "clat", direction)?;
-    let requests = lines.iter().map(|(time, numbers)| Request {
+    let requests = lines.iter().map(|(_, (time, numbers))| Request {
         done_ms: *time,
         latency_ns: numbers[0],
         bytes: numbers.get(2).copied().unwrap_or(0),
@@ -200,9 +217,9 @@ fn too_long(directory: &Path, ms: u64) -> BenchError {
 }
 
 /// The lines of one kind of log, of all clients, in one of the directions.
-fn lines(directory: &Path, kind: &str, direction: Direction) -> Result<Vec<Line>> {
+fn lines(directory: &Path, kind: &str, direction: Direction) -> Result<Vec<(Origin, Line)>> {
     let mut all = Vec::new();
-    for client in 1.. {
+    for client in 1_u32.. {
         let path = directory.join(format!("{PREFIX}_{kind}.{client}.log"));
         if !path.is_file() {
             break;
@@ -215,7 +232,7 @@ fn lines(directory: &Path, kind: &str, direction: Direction) -> Result<Vec<Line>
             if way == 0 && direction != Direction::Source
                 || way == 1 && direction != Direction::Destination
             {
-                all.push((time, numbers));
+                all.push(((client, way), (time, numbers)));
             }
         }
     }
@@ -275,12 +292,12 @@ mod tests {
         let mixed = read(Direction::Mixed).series;
         assert_eq!(
             mixed.bandwidth_bytes_per_s,
-            [16.0 * 1024.0, 0.0, 20.0 * 1024.0]
+            [16.0 * 1024.0, 20.0 * 1024.0, 20.0 * 1024.0]
         );
         assert_eq!(
             mixed.iops,
-            [3.0, 0.0, 4.0],
-            "an interval without a line is a stall"
+            [3.0, 4.0, 4.0],
+            "the next line is the mean of the interval without one"
         );
         assert_eq!(
             mixed

@@ -180,9 +180,9 @@ impl<'a> Session<'a> {
     /// One run on a device of its own, which is gone afterwards.
     fn one(&mut self, at: usize, round: u32, follow: &mut dyn Follow) -> Result<()> {
         let planned = &self.planned[at];
-        let opened = self
-            .stage
-            .open(&planned.cell, self.settings.limits, self.settings.seed)?;
+        // Other offsets and other draws each round: repeats of one draw would be one sample.
+        let seed = self.settings.seed.wrapping_add(u64::from(round) - 1);
+        let opened = self.stage.open(&planned.cell, self.settings.limits, seed)?;
         let setup = &opened.setup;
         self.record.cells[at].scheduler = environment::scheduler(Path::new("/sys"), &setup.device);
         self.record.cells[at].pins_rule_per_io =

@@ -6,7 +6,7 @@ use super::Figure;
 use crate::record::{CellResult, Record};
 use crate::report::axis::{Kind, Scale};
 use crate::report::number::si;
-use crate::report::svg::{Svg, WIDTH, series};
+use crate::report::svg::{Anchor, Svg, WIDTH, series};
 use crate::statistics::sample;
 
 const HEIGHT: f64 = 280.0;
@@ -35,9 +35,25 @@ pub(super) fn figure(record: &Record) -> Option<Figure> {
     let y = Scale::to(most, (BOTTOM, TOP));
     let mut svg = Svg::new("IOPS over depth", HEIGHT);
     svg.axis_y(&y, (LEFT, RIGHT), "requests a second", si);
-    svg.axis_x(&x, (TOP, BOTTOM), "requests in flight", |depth| {
-        format!("{depth:.0}")
-    });
+    let mut ticks: Vec<u32> = points().map(|(depth, _)| *depth).collect();
+    ticks.sort_unstable();
+    ticks.dedup();
+    for depth in ticks {
+        let at = x.at(depth.into());
+        svg.line("grid", (at, TOP), (at, BOTTOM));
+        svg.text(
+            "tick",
+            (at, BOTTOM + 14.0),
+            Anchor::Middle,
+            &depth.to_string(),
+        );
+    }
+    svg.text(
+        "name",
+        (WIDTH - 8.0, BOTTOM + 29.0),
+        Anchor::End,
+        "requests in flight",
+    );
     for (index, (name, points)) in curves.iter().enumerate() {
         let color = series(index);
         let medians: Vec<(f64, f64)> = points

@@ -10,7 +10,7 @@ use crate::statistics::{count, number};
 
 const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 50.0;
-const RIGHT: f64 = WIDTH - 14.0;
+const RIGHT: f64 = WIDTH - 22.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = HEIGHT - 38.0;
 /// Figures of a page.
