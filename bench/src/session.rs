@@ -228,10 +228,13 @@ impl<'a> Session<'a> {
     }
 
     fn save(&self) -> Result<()> {
-        match &self.settings.out {
-            Some(out) => store::save(&self.record, &out.join("result.json")),
-            None => Ok(()),
-        }
+        let Some(out) = &self.settings.out else {
+            return Ok(());
+        };
+        // A cell that no round has reached yet says nothing.
+        let mut record = self.record.clone();
+        record.cells.retain(|cell| !cell.runs.is_empty());
+        store::save(&record, &out.join("result.json"))
     }
 }
 

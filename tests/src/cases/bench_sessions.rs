@@ -136,11 +136,10 @@ fn apart() -> Outcome {
         all >= 49_000_000,
         "the rule does not show in all requests: {all} ns"
     );
-    // Runs of a second differ by half here; what pollutes would be 50 ms.
-    assert!(
-        clean < 25_000_000 && clean < 4 * without,
-        "clean {clean} ns, without {without} ns"
-    );
+    // Runs of a second differ by half on a quiet host and by more on a busy one; requests that wait for the late
+    // ones would take 50 ms beside that.
+    let most = 3 * without + 5_000_000;
+    assert!(clean < most, "clean {clean} ns, without {without} ns");
     for run in cells[1]["runs"].as_array().unwrap() {
         let split = &run["split"];
         assert!(split["faulted"]["ios"].as_u64().unwrap() > 0, "{split}");
@@ -275,7 +274,7 @@ fn failures() -> Outcome {
     let (code, said) = run(None, &[wrong.to_str().unwrap(), "--rounds", "1"]);
     assert!(code == Some(1) && said.contains("ioengin"), "{said}");
 
-    let full = Mounted::tmpfs(64 << 10);
+    let full = Mounted::tmpfs(16 << 10);
     let out = full.path().join("out");
     let words = [job.as_slice(), &["--out", out.to_str().unwrap()]].concat();
     let (code, said) = run(None, &words);
