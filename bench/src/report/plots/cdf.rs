@@ -8,7 +8,7 @@ use crate::report::svg::{COLORS, Svg, WIDTH, series};
 use crate::statistics::{Histogram, number};
 
 const HEIGHT: f64 = 280.0;
-const LEFT: f64 = 50.0;
+const LEFT: f64 = 56.0;
 const RIGHT: f64 = WIDTH - 22.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = HEIGHT - 38.0;
