@@ -23,6 +23,7 @@ fn support() -> Support {
             flags: Vec::new(),
             data_paths: DataPath::ALL.map(path).to_vec(),
             transports: [Transport::PerIo, Transport::Batch].map(way).to_vec(),
+            drivers: Vec::new(),
             table: Vec::new(),
         }),
         cpus: 2,
