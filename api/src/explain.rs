@@ -21,9 +21,11 @@ pub struct ExplainRequest {
     pub sectors: u32,
     /// The hardware queue it comes by.
     #[serde(default)]
+    #[schema(maximum = 65535)]
     pub queue: u16,
     /// Its tag.
     #[serde(default)]
+    #[schema(maximum = 65535)]
     pub tag: u16,
     /// Whether it has FUA.
     #[serde(default)]

@@ -157,10 +157,13 @@ mod tests {
     fn every_refusal_is_a_problem() {
         let document = serde_json::to_value(document()).unwrap();
         let paths = document["paths"].as_object().unwrap();
+        let mut names = std::collections::BTreeSet::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().unwrap() {
                 let responses = operation["responses"].as_object().unwrap();
                 assert!(responses.contains_key("403"), "{method} {path}");
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(id.to_owned()), "two are called {id}");
                 for (status, response) in responses
                     .iter()
                     .filter(|(status, _)| status.as_str() >= "400")

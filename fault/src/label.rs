@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::draw::fnv1a;
 use crate::error::ValueError;
-use crate::notation::in_words;
 
 const EXPECTED: &str =
     "a name: 1 to 64 letters, digits, `.`, `_` or `-`, the first one a letter or digit";
@@ -15,7 +17,19 @@ const EXPECTED: &str =
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(Box<str>);
 
-in_words!(Label => "the name of a state or of a mark");
+impl Serialize for Label {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A string: a bare number, which other words take, is no name.
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
 
 /// Whether this may be the name of a rule, a state or a mark.
 pub(crate) fn is_name(text: &str) -> bool {
@@ -73,6 +87,8 @@ mod tests {
             serde_json::from_str::<Label>("\"x\"").unwrap().to_string(),
             "x"
         );
-        assert!(serde_json::from_str::<Label>("\"x y\"").is_err());
+        for bad in ["\"x y\"", "0"] {
+            assert!(serde_json::from_str::<Label>(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -30,6 +30,10 @@ const GRACE: Duration = Duration::from_secs(900);
 /// What is left out: it ends the daemon, as it should; a stream that does not end.
 const EXCLUDED: [&str; 2] = ["/v1/hand-over", "/v1/events"];
 
+/// The check that is left out: it takes every request that fits the schemas for a good one, and what a rule or a
+/// device must be beyond that (sectors within the device, `nth` or `every`) no schema says. Such a request gets 422.
+const UNSAYABLE: &str = "positive_data_acceptance";
+
 /// How long, on what.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -183,7 +187,8 @@ fn ask(program: &Path, arguments: &Arguments, port: u16) -> Result<bool> {
         .arg(root().join("api/openapi.json"))
         .args(["--url", &url, "--max-time", &arguments.seconds.to_string()])
         .args(["--request-timeout", "60", "--suppress-health-check", "all"])
-        .args(["--continue-on-failure", "--warnings", "off"]);
+        .args(["--continue-on-failure", "--warnings", "off"])
+        .args(["--exclude-checks", UNSAYABLE]);
     for path in EXCLUDED {
         command.args(["--exclude-path", path]);
     }

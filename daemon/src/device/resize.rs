@@ -89,7 +89,9 @@ impl Device {
             Source::Ram(ram) => {
                 let longest = u64::try_from(ram.memory.mapping().len_bytes()).unwrap_or(u64::MAX);
                 if size_bytes > longest {
-                    *ram = ram.grown(size_bytes)?;
+                    *ram = ram
+                        .grown(size_bytes)
+                        .map_err(|error| impossible(error.to_string()))?;
                 }
             }
             Source::Null => {}

@@ -1,13 +1,17 @@
 //! What every operation may answer beside what its handler says: refusals that are made before the handler, or that
-//! any of them can meet. The document has them all, and their media type.
+//! any of them can meet. The document has them all, and their media type; it has a name of its own for each
+//! operation, and says which bodies may be left out.
 
 use api::PROBLEM_MEDIA_TYPE;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+
+/// The handlers that do without a body: each key of theirs may be left out, and so may all of them.
+const BODY_OPTIONAL: [&str; 3] = ["stop", "quiesce", "hand_over"];
 
 /// Completes the document.
 pub(super) fn describe(document: &mut OpenApi) {
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
         let operations = [
             &mut item.get,
             &mut item.put,
@@ -16,8 +20,30 @@ pub(super) fn describe(document: &mut OpenApi) {
         ];
         for operation in operations.into_iter().flatten() {
             complete(operation);
+            name(path, operation);
         }
     }
+}
+
+/// Names an operation by the resource and the handler: `devices_rules_list`.
+fn name(path: &str, operation: &mut Operation) {
+    let handler = operation.operation_id.take().unwrap_or_default();
+    if let (true, Some(RefOr::T(body))) = (
+        BODY_OPTIONAL.contains(&handler.as_str()),
+        &mut operation.request_body,
+    ) {
+        body.required = Some(Required::False);
+    }
+    let resource = path
+        .split('/')
+        .skip(2)
+        .filter(|step| !step.starts_with('{'));
+    let steps: Vec<&str> = resource.chain([handler.as_str()]).collect();
+    operation.operation_id = Some(steps.join("_").replace('-', "_"));
+}
+
+fn is_in_path(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path)
 }
 
 fn complete(operation: &mut Operation) {
@@ -30,6 +56,9 @@ fn complete(operation: &mut Operation) {
             "A fault of the daemon, or an unexpected answer of the kernel.",
         ),
     ];
+    if operation.parameters.iter().flatten().any(is_in_path) {
+        common.push((404, "The path names nothing that there is."));
+    }
     if has_body || has_parameters {
         common.push((400, "The path, the query or the body is malformed."));
     }
