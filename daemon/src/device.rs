@@ -233,12 +233,21 @@ impl Device {
 
     /// Puts the device on file if its rules have been through something since that was done last.
     pub(crate) fn remember_history(&self) {
-        let now = self.shared.rules.load().set.snapshot();
+        let rules = self.shared.rules.load_full();
+        if rules.set.is_empty() {
+            return;
+        }
+        let now = rules.set.snapshot();
         let mut last = self
             .history_on_file
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if !self.shared.rules.load().set.is_empty() && *last != now {
+        // How many requests there were changes all the time. To write a thousand rules for that cost more than
+        // to decide by them, so that it is no news by itself unless a rule counts by it.
+        if !rules.set.needs().ordinal {
+            last.device.ordinal = now.device.ordinal;
+        }
+        if *last != now {
             *last = now;
             drop(last);
             self.remember();

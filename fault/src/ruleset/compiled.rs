@@ -1,8 +1,8 @@
 //! A rule, prepared for many requests.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::draw::Draw;
+use crate::draw::{Draw, fnv1a};
 use crate::engine::Sets;
 use crate::facts::DeviceFacts;
 use crate::history::History;
@@ -32,6 +32,8 @@ pub(crate) struct Compiled {
     pub(crate) since: u64,
     /// The first generation in which the rule was as it is.
     pub(crate) made: u64,
+    /// What stands for its content on file, once that was asked for.
+    content: OnceLock<u64>,
 }
 
 /// The labels of a rule, as numbers.
@@ -62,6 +64,7 @@ impl Compiled {
                 (history, generation, generation)
             }
         };
+        let content = kept.map(|old| old.content.clone()).unwrap_or_default();
         let arm = match &rule.options.arm {
             Arm::Mark(label) => Some(label.id()),
             Arm::Now | Arm::Manual => None,
@@ -86,7 +89,15 @@ impl Compiled {
             seed,
             since,
             made,
+            content,
             rule,
         }
+    }
+
+    /// Stands for its content and its seed: its words have all of it. They are put together once, as a
+    /// snapshot of many rules is taken every second.
+    pub(super) fn content(&self) -> u64 {
+        let words = || fnv1a(format!("{} {}", self.rule, self.seed).as_bytes());
+        *self.content.get_or_init(words)
     }
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Compiled, Keep, RuleSet};
 use crate::device::{DeviceHistory, DeviceSnapshot};
-use crate::draw::fnv1a;
 use crate::error::RuleError;
 use crate::facts::DeviceFacts;
 use crate::history::addresses::{AddressCount, Addresses};
@@ -66,7 +65,7 @@ impl RuleSnapshot {
         let history: &History = &compiled.history;
         Self {
             name: compiled.rule.name.clone(),
-            content: content(&compiled.rule, compiled.seed),
+            content: compiled.content(),
             since: compiled.since,
             counters: history.tally.counters(),
             turns: history.turn(),
@@ -122,8 +121,7 @@ impl RuleSet {
             .collect();
         for compiled in &mut set.rules {
             let found = known.get(compiled.rule.name.as_str());
-            let same =
-                |rule: &&&RuleSnapshot| rule.content == content(&compiled.rule, compiled.seed);
+            let same = |rule: &&&RuleSnapshot| rule.content == compiled.content();
             if let Some(rule) = found.filter(same) {
                 compiled.since = rule.since;
                 take_over(&compiled.history, rule);
@@ -145,11 +143,6 @@ pub(super) fn take_over(history: &History, rule: &RuleSnapshot) {
     if let Some(addresses) = &history.addresses {
         addresses.restore(&rule.addresses);
     }
-}
-
-/// Stands for a rule's content: its words have all of it.
-fn content(rule: &Rule, seed: u64) -> u64 {
-    fnv1a(format!("{rule} {seed}").as_bytes())
 }
 
 #[cfg(test)]
