@@ -106,7 +106,7 @@ pub(super) const ALL: &[Experiment] = &[
         expected: &[
             Expected::bool("same_frame", false),
             Expected::bool("data_there", false),
-            Expected::bool("frame_free_after", true),
+            Expected::count("pins_after", 0),
         ],
         run: |bench| {
             stays(bench, |puppet, mem| {

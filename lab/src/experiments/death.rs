@@ -15,8 +15,7 @@ pub(super) const ALL: &[Experiment] = &[Experiment {
     source: "ublk_abort_queue and ublk_ch_release (drivers/block/ublk_drv.c)",
     refuted_by: "A read that hangs or succeeds, changed bytes, or a pin that stays",
     needs: &[Need::Counts, Need::Path(DataPath::UserCopy)],
-    // It reaps what any dead server has left.
-    danger: Danger::VmOnly,
+    danger: Danger::DState,
     expected: &[
         Expected::count("read", -5),
         Expected::bool("memory_untouched", true),
@@ -31,12 +30,14 @@ fn run(bench: &Bench<'_>) -> Result<()> {
     let mut daemon = OwnDaemon::start(bench.directory, bench.interrupted)?;
     let mut left = None;
     let result = die(bench, &mut daemon, &mut left);
+    // Its socket is of no use any more, and its directory says which device it has left.
+    let _ = std::fs::remove_file(daemon.socket());
     drop(daemon);
-    // What a dead server leaves is removed by the one that lives.
     if let Some(id) = left {
+        let heir = OwnDaemon::start(bench.directory, bench.interrupted)?;
         let node = format!("/sys/class/ublk-char/ublkc{id}");
         bench.until("the dead server's device to be removed", || {
-            bench.client.send(call::reap())?;
+            heir.client.send(call::reap())?;
             Ok((!std::path::Path::new(&node).exists()).then_some(()))
         })?;
     }
