@@ -30,7 +30,6 @@ const SWAP: Experiment = Experiment {
         Expected::bool("data_there", true),
     ],
     run: swap,
-    ..Experiment::BLANK
 };
 
 /// One a way.
