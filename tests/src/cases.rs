@@ -8,6 +8,7 @@ mod bench_sessions;
 mod census;
 pub(crate) mod conformance;
 pub(crate) mod deferral;
+mod determinism;
 mod direction;
 mod durability;
 mod fault_counts;
@@ -25,6 +26,7 @@ mod holds;
 mod integrity;
 mod kill_storm;
 mod lab_bites;
+mod latency;
 mod life_verbs;
 mod lifecycle;
 mod limits;
@@ -71,6 +73,7 @@ pub(crate) fn all() -> Vec<Case> {
         features::CASES,
         fault_counts::CASES,
         fault_import::CASES,
+        determinism::CASES,
         fault_switches::CASES,
         fault_verbs::CASES,
         fault_waits::CASES,
@@ -79,6 +82,7 @@ pub(crate) fn all() -> Vec<Case> {
         geometry::CASES,
         hold_data::CASES,
         holds::CASES,
+        latency::CASES,
         lifecycle::CASES,
         life_verbs::CASES,
         resize::CASES,
@@ -88,7 +92,6 @@ pub(crate) fn all() -> Vec<Case> {
         lab_bites::CASES,
         backing::CASES,
         bad_input::CASES,
-        api_fuzz::CASES,
         rule_storm::CASES,
         socket::CASES,
         surroundings::CASES,
@@ -106,6 +109,7 @@ pub(crate) fn all() -> Vec<Case> {
     conformance::cases()
         .into_iter()
         .chain(listed)
+        .chain(api_fuzz::cases())
         .chain(shared_memory::cases())
         .chain(faults::cells())
         .chain(filesystems::cases())
