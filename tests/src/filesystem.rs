@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use crate::daemon::shell;
+use crate::scratch::Mounted;
 use crate::sys;
 
 /// What is made, and how it is mounted.
@@ -40,10 +41,7 @@ impl Kind {
 }
 
 /// It, mounted.
-pub(crate) struct FileSystem {
-    directory: tempfile::TempDir,
-    mounted: bool,
-}
+pub(crate) struct FileSystem(Mounted);
 
 impl FileSystem {
     /// Makes it on the device and mounts it.
@@ -54,17 +52,11 @@ impl FileSystem {
 
     /// Mounts what is there already.
     pub(crate) fn mount(kind: Kind, device: &str) -> Self {
-        let directory = tempfile::Builder::new().prefix("fs").tempdir().unwrap();
-        let place = directory.path().display();
-        shell(&format!("mount {} {device} {place} 2>&1", kind.mount));
-        Self {
-            directory,
-            mounted: true,
-        }
+        Self(Mounted::new(&format!("mount {} {device}", kind.mount)))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+        self.0.path()
     }
 
     /// A file with these bytes, on the medium.
@@ -88,22 +80,8 @@ impl FileSystem {
     }
 
     /// Takes it down, so that its device can go.
-    pub(crate) fn unmount(mut self) {
-        self.mounted = false;
-        shell(&format!("umount {} 2>&1", self.directory.path().display()));
-    }
-}
-
-impl Drop for FileSystem {
-    fn drop(&mut self) {
-        if self.mounted {
-            // Of a failed test, whose device is about to go as well.
-            let line = format!("umount -l {}", self.directory.path().display());
-            let _ = std::process::Command::new("sh")
-                .arg("-c")
-                .arg(line)
-                .status();
-        }
+    pub(crate) fn unmount(self) {
+        self.0.unmount();
     }
 }
 

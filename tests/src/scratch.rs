@@ -107,7 +107,8 @@ impl Mounted {
         Self::new(&format!("mount -t ext4 {path}"))
     }
 
-    fn new(mount: &str) -> Self {
+    /// What this line of a shell mounts; the directory follows.
+    pub(crate) fn new(mount: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("mount").tempdir().unwrap();
         shell(&format!("{mount} {}", directory.path().display()));
         Self {
