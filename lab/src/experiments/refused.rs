@@ -26,7 +26,7 @@ pub(super) const ALL: &[Experiment] = &[
         name: "read-only-source",
         question: "A direct write from memory that may only be read: does it work?",
         prediction: "Yes: a source is not written to",
-        refuted_by: "An error",
+        refuted_by: "A write that fails, or a pin that stays",
         expected: &[
             Expected::count("result", 4096),
             Expected::count("outstanding", 0),

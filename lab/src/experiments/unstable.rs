@@ -131,9 +131,9 @@ fn unstable(bench: &Bench<'_>, kind: Option<FsKind>, stable: bool) -> Result<()>
     let write = puppet.submit(Transfer::write(file, mem.all(), 16384), How::Sync)?;
     let held = bench.held(&armed, &puppet, write)?;
     bench.see("acquired", bench.newly_acquired()?);
-    let before = held.byte(5000)?;
+    let before = held.byte(100)?;
     puppet.fill(mem.all(), 0x99)?;
-    let after = held.byte(5000)?;
+    let after = held.byte(100)?;
     bench.must("the first look shows what is written", before == 0x41);
     bench.see("source_changed", before != after);
     bench.see("second_look", after);
