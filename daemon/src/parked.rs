@@ -17,10 +17,12 @@ pub enum Next {
     Serve,
     /// It fails.
     Fail(fault::Status),
-    /// Only its first sectors are done, as far as the client is told.
+    /// Only its first sectors are done, and answered.
     Short {
         /// How many.
         sectors: u32,
+        /// Whether they are what is in its pages; else the medium is asked.
+        as_is: bool,
     },
     /// It succeeds with what is in its pages.
     AsIs,
@@ -135,7 +137,10 @@ impl Wait {
     pub(crate) fn let_go(&self, outcome: Outcome) -> Next {
         match (outcome, self.next) {
             (Outcome::Fail(status), _) => Next::Fail(status),
-            (Outcome::Short(sectors), _) => Next::Short { sectors },
+            (Outcome::Short(sectors), _) => Next::Short {
+                sectors,
+                as_is: self.poked,
+            },
             (Outcome::GoOn, Next::Fail(status)) if self.hold_id.is_none() => Next::Fail(status),
             (Outcome::GoOn, _) if self.poked => Next::AsIs,
             (Outcome::GoOn, _) => Next::Serve,

@@ -151,6 +151,20 @@ impl DeviceShared {
 
     /// A request as the fault engine sees it; none for an operation that no rule can name.
     pub(crate) fn subject(&self, queue: &QueueShared, request: &Request) -> Option<fault::Request> {
+        let subject = self.subject_again(queue, request)?;
+        Some(fault::Request {
+            ordinal: self.history.next_ordinal(),
+            ..subject
+        })
+    }
+
+    /// The same of a request that was counted already: it gets no number of its own, and no rule may be asked
+    /// about it.
+    pub(crate) fn subject_again(
+        &self,
+        queue: &QueueShared,
+        request: &Request,
+    ) -> Option<fault::Request> {
         Some(fault::Request {
             op: fault_op(request.op())?,
             flags: fault_flags(request.flags()),
@@ -159,7 +173,7 @@ impl DeviceShared {
             queue: queue.queue,
             tag: request.tag(),
             inflight: self.in_flight(),
-            ordinal: self.history.next_ordinal(),
+            ordinal: 0,
             epoch: self.history.epoch(),
         })
     }

@@ -191,7 +191,14 @@ impl QueueLoop {
             Next::Serve => self.go_on(request),
             Next::Fail(status) => self.commit(request, Answer::failed(status.errno())),
             Next::AsIs => self.commit(request, Answer::Done),
-            Next::Short { sectors } => {
+            Next::Short {
+                sectors,
+                as_is: false,
+            } => self.serve_part(request, sectors),
+            Next::Short {
+                sectors,
+                as_is: true,
+            } => {
                 let short = Short::fault(&request, sectors);
                 self.commit(request, short.map_or(Answer::Done, Answer::Short))
             }

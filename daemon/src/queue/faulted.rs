@@ -4,7 +4,7 @@ mod staging;
 
 use std::sync::Arc;
 
-use fault::{CrashPoint, Touches, Verdict};
+use fault::{CrashPoint, Terminal, Touches, Verdict};
 use ublk::{Answer, Op, Request, Short, Stage, Submitted};
 
 use super::{QueueError, QueueLoop, Special};
@@ -104,6 +104,22 @@ impl QueueLoop {
             Some(_) => self.carry_on(request, Came::Done),
             None => self.begin(request),
         }
+    }
+
+    /// Only the first sectors of a request are done, on the medium and in its pages. What a rule has damaged
+    /// or misdirected on its way until now is forgotten: who lets it go decides.
+    #[cold]
+    pub(super) fn serve_part(&mut self, request: Request, sectors: u32) -> Result<(), QueueError> {
+        let verdict = Verdict {
+            terminal: Terminal::Short { sectors },
+            ..Verdict::pass(now_ns())
+        };
+        let published = Arc::clone(self.rules.load());
+        if let Some(subject) = self.device.subject_again(&self.shared, &request) {
+            self.slots[usize::from(request.tag())].faulted =
+                Faulted::of(&verdict, &request, subject, &published);
+        }
+        self.go_on(request)
     }
 
     /// The target has ended with a request that is on a course of its own.
