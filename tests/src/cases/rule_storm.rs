@@ -11,15 +11,16 @@ use crate::outcome::{Case, Outcome, need_program};
 use crate::programs;
 
 pub(crate) const CASES: &[Case] =
-    &[Case::new("rule_storm::thousands_of_sets_while_fio_runs", storm).within(300)];
+    &[Case::new("rule_storm::thousands_of_sets_while_fio_runs", storm).within(1500)];
 
 const SIZE: u64 = 64 << 20;
 
-/// How many sets are put in place of each other; ten thousand in the full suite.
+/// How many sets are put in place of each other; ten thousand in the full suite. Under emulation, where fio leaves
+/// the server little of the CPUs, about nine a second are.
 fn swaps() -> u64 {
     match std::env::var_os("BVECD_FULL") {
         Some(_) => 10_000,
-        None => 2_000,
+        None => 1_000,
     }
 }
 
