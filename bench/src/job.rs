@@ -50,6 +50,13 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether the file names its device itself, by the environment.
+    #[must_use]
+    pub fn names_device(&self) -> bool {
+        let mut keys = self.text.lines().filter_map(|line| line.split_once('='));
+        keys.any(|(key, _)| key.trim() == "filename")
+    }
+
     /// The job of this name among the shipped ones, or else the job in the file of this path.
     ///
     /// # Errors
