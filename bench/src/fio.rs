@@ -346,13 +346,11 @@ mod tests {
         let text = named.text.replace("filename=${DEV}\n", "");
         let unnamed = Job::parse("x", &text).unwrap();
         for (job, by_option) in [(&named, false), (&unnamed, true)] {
-            let device = Path::new("/dev/a:b");
-            let arguments = arguments(&Order {
-                device,
-                ..order(job)
-            });
-            let has = arguments.iter().any(|a| a == "--filename=/dev/a\\:b");
-            assert_eq!(has, by_option);
+            let mut order = order(job);
+            order.device = Path::new("/dev/a:b");
+            let arguments = arguments(&order);
+            let option = std::ffi::OsStr::new("--filename=/dev/a\\:b");
+            assert_eq!(arguments.iter().any(|a| a == option), by_option);
         }
     }
 
