@@ -7,6 +7,7 @@
     reason = "experiments map, unmap and fork while the kernel writes to their pages"
 )]
 
+mod aio;
 mod area;
 pub(crate) mod buffer;
 mod ring;

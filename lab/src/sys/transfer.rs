@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use super::Area;
+use super::aio::{ControlBlock, Event, count};
 
 /// A part of an area.
 #[derive(Debug, Clone, Copy)]
@@ -90,38 +91,6 @@ pub(crate) fn secret() -> io::Result<File> {
     }
     // SAFETY: the descriptor is new and nobody else's.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
-}
-
-fn count(result: isize) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
-}
-
-/// `struct iocb` of include/uapi/linux/aio_abi.h, little-endian.
-#[repr(C)]
-#[derive(Debug, Default)]
-struct ControlBlock {
-    data: u64,
-    key: u32,
-    rw_flags: u32,
-    opcode: u16,
-    priority: i16,
-    file: u32,
-    memory: u64,
-    bytes: u64,
-    offset: i64,
-    reserved: u64,
-    flags: u32,
-    eventfd: u32,
-}
-
-/// `struct io_event`.
-#[repr(C)]
-#[derive(Debug, Default, Clone, Copy)]
-struct Event {
-    data: u64,
-    block: u64,
-    result: i64,
-    result2: i64,
 }
 
 /// One operation of the kernel's asynchronous I/O (io_submit(2)), in a context of its own.

@@ -8,6 +8,7 @@ use crate::Direction;
 use io_uring::types::Fd;
 use io_uring::{IoUring, opcode, squeue};
 
+use super::aio::{ControlBlock, Event, count};
 use super::buffer::Segment;
 
 /// preadv(2) or pwritev(2); for one segment pread(2) or pwrite(2), which the kernel treats apart
@@ -43,38 +44,6 @@ pub(crate) fn transfer(
 
 fn vectors_of(segments: &[Segment<'_>]) -> Vec<libc::iovec> {
     segments.iter().map(|segment| segment.vector()).collect()
-}
-
-fn count(result: isize) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
-}
-
-/// `struct iocb` of include/uapi/linux/aio_abi.h, little-endian.
-#[repr(C)]
-#[derive(Debug, Default)]
-struct ControlBlock {
-    data: u64,
-    key: u32,
-    rw_flags: u32,
-    opcode: u16,
-    priority: i16,
-    file: u32,
-    memory: u64,
-    bytes: u64,
-    offset: i64,
-    reserved: u64,
-    flags: u32,
-    eventfd: u32,
-}
-
-/// `struct io_event`.
-#[repr(C)]
-#[derive(Debug, Default, Clone, Copy)]
-struct Event {
-    data: u64,
-    block: u64,
-    result: i64,
-    result2: i64,
 }
 
 /// A context of the kernel's AIO (io_setup(2)).
