@@ -92,7 +92,6 @@ pub(crate) fn all() -> Vec<Case> {
         lab_bites::CASES,
         backing::CASES,
         bad_input::CASES,
-        rule_storm::CASES,
         socket::CASES,
         surroundings::CASES,
         trace::CASES,
@@ -110,6 +109,7 @@ pub(crate) fn all() -> Vec<Case> {
         .into_iter()
         .chain(listed)
         .chain(api_fuzz::cases())
+        .chain(rule_storm::cases())
         .chain(shared_memory::cases())
         .chain(faults::cells())
         .chain(filesystems::cases())

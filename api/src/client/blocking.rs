@@ -59,10 +59,23 @@ impl BlockingClient {
         follow: bool,
     ) -> Result<BlockingEvents<'_>, ClientError> {
         let stream = self.runtime.block_on(self.client.events(since, follow))?;
-        Ok(BlockingEvents {
+        Ok(self.blocking(stream))
+    }
+
+    /// The events that are to come, without end, as [`Client::new_events`].
+    ///
+    /// # Errors
+    /// As [`Client::send`], for the beginning of the answer.
+    pub fn new_events(&self) -> Result<BlockingEvents<'_>, ClientError> {
+        let stream = self.runtime.block_on(self.client.new_events())?;
+        Ok(self.blocking(stream))
+    }
+
+    fn blocking(&self, stream: EventStream) -> BlockingEvents<'_> {
+        BlockingEvents {
             stream,
             runtime: &self.runtime,
-        })
+        }
     }
 }
 
