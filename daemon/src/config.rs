@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use serde::Deserialize;
 
+use crate::loopback::Loopback;
+
 /// Where the socket is unless told.
 pub const DEFAULT_SOCKET: &str = "/run/bvecd/bvecd.sock";
 
@@ -20,7 +22,7 @@ const DEFAULT_LOG: &str = "info";
 #[command(
     name = "bvecd",
     version,
-    after_help = "Examples:\n  bvecd\n  bvecd --socket /tmp/b.sock --log daemon=debug\n  bvecd --adopt\n\n\
+    after_help = "Examples:\n  bvecd\n  bvecd --socket /tmp/b.sock --log daemon=debug\n  bvecd --adopt\n  bvecd --metrics 127.0.0.1:9420\n\n\
         Then, elsewhere:\n  bvecctl dev add ram --size 256M"
 )]
 pub struct Flags {
@@ -33,7 +35,7 @@ pub struct Flags {
     /// Take over the devices that a daemon which is gone has left in the state directory
     #[arg(long)]
     adopt: bool,
-    /// TOML file with `socket`, `state`, `mlock` and `log`; flags win over it
+    /// TOML file with `socket`, `state`, `mlock`, `metrics` and `log`; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Keep all memory in RAM (mlockall), so that no queue waits for a page of its own
@@ -42,6 +44,9 @@ pub struct Flags {
     /// Print the user and group that own an unprivileged device's node, for the udev rules, and end
     #[arg(long, value_name = "NODE", exclusive = true)]
     pub owner_of: Option<String>,
+    /// Serve /metrics, and nothing else, on this address of the loopback as well, e.g. 127.0.0.1:9420
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<Loopback>,
     /// What to log, e.g. info, debug, daemon=trace [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -55,6 +60,7 @@ struct FileConfig {
     #[serde(default)]
     mlock: bool,
     state: Option<PathBuf>,
+    metrics: Option<Loopback>,
     log: Option<String>,
 }
 
@@ -69,6 +75,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Whether to take over what a daemon that is gone has left.
     pub adopt: bool,
+    /// Where metrics are served beside the socket.
+    pub metrics: Option<Loopback>,
     /// What to log.
     pub log: String,
 }
@@ -90,6 +98,7 @@ impl Flags {
             state: state.unwrap_or_else(|| directory_of(&socket)),
             adopt: self.adopt,
             mlock: self.mlock || file.mlock,
+            metrics: self.metrics.or(file.metrics),
             socket,
             log: self.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.into()),
         })
@@ -118,7 +127,11 @@ mod tests {
     fn flags_win_over_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bvecd.toml");
-        std::fs::write(&path, "socket = \"/a\"\nmlock = true\nlog = \"debug\"\n").unwrap();
+        std::fs::write(
+            &path,
+            "socket = \"/a\"\nmlock = true\nlog = \"debug\"\nmetrics = \"[::1]:1\"\n",
+        )
+        .unwrap();
         let file = path.to_str().unwrap();
         let flags = Flags::parse_from(["bvecd", "--config", file, "--socket", "/b"]);
         let config = flags.resolve().unwrap();
@@ -129,9 +142,22 @@ mod tests {
                 mlock: true,
                 state: "/".into(),
                 adopt: false,
+                metrics: Some("[::1]:1".parse().unwrap()),
                 log: "debug".into()
             }
         );
+    }
+
+    #[test]
+    fn metrics_are_for_this_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bvecd.toml");
+        std::fs::write(&path, "metrics = \"0.0.0.0:9420\"\n").unwrap();
+        let flags = Flags::parse_from(["bvecd", "--config", path.to_str().unwrap()]);
+        let message = format!("{:#}", flags.resolve().unwrap_err());
+        assert!(message.contains("line 1") && message.contains("other machines"));
+        let refused = Flags::try_parse_from(["bvecd", "--metrics", "10.0.0.1:9420"]);
+        assert!(refused.unwrap_err().to_string().contains("other machines"));
     }
 
     #[test]

@@ -13,11 +13,11 @@
 //! | [`kept_memory`] | memory that outlives the daemon |
 //! | [`parked`], [`holds`] | requests that are not to be committed yet |
 //! | [`mailbox`] | how the server reaches a queue |
-//! | [`shared`], [`stats`], [`events`] | what queues and server share |
+//! | [`shared`], [`stats`], [`latency`], [`events`] | what queues and server share |
 //! | [`device`], [`devices`] | a device's life, and all devices |
 //! | [`state`] | what is on file about the devices, for the next daemon |
 //! | [`openers`] | who has a block device open |
-//! | [`server`], [`service`] | the API on a Unix socket, signals, shutdown |
+//! | [`server`], [`service`] | the API on a Unix socket, metrics on the [`loopback`], signals, shutdown |
 //! | [`owner`] | whose an unprivileged device is, for udev |
 //! | [`process`] | files, locked memory, a mount namespace |
 
@@ -33,7 +33,9 @@ pub mod front;
 pub mod holds;
 pub mod integrity;
 pub mod kept_memory;
+pub mod latency;
 pub mod logging;
+pub mod loopback;
 pub mod mailbox;
 pub mod openers;
 pub mod owner;

@@ -62,12 +62,16 @@ pub struct QueueLoop {
     special: Special,
     /// Whether the queue ends as soon as no request is under way.
     leaving: bool,
+    /// When the queue last woke up.
+    woken_ns: u64,
 }
 
 /// What is under way for one tag.
 #[derive(Debug, Default)]
 struct Slot {
     request: Option<Request>,
+    /// When it arrived.
+    arrived_ns: u64,
     progress: Progress,
     /// Set if a rule fired on the request, so that its end is reported too.
     mark: Option<Mark>,
@@ -100,6 +104,7 @@ impl QueueLoop {
             quit: false,
             special: Special::empty(),
             leaving: false,
+            woken_ns: 0,
         }
     }
 
@@ -127,6 +132,8 @@ impl QueueLoop {
                 false => self.parked.next_due_ns().map(time_until),
             };
             self.io(|queue| queue.wait(timeout))?;
+            // Once for all that came, so that the clock costs a busy queue little.
+            self.woken_ns = now_ns();
             while let Some(completion) = self.queue.next_completion() {
                 match completion {
                     Completion::Arrived(request) => self.admit(request)?,
@@ -157,6 +164,7 @@ impl QueueLoop {
     #[inline]
     fn admit(&mut self, request: Request) -> Result<(), QueueError> {
         self.shared.stats.arrived.add(1);
+        self.slots[usize::from(request.tag())].arrived_ns = self.woken_ns;
         self.target.arrived(&request);
         if let Some(watch) = &mut self.watch {
             watch.arrived(&self.queue, &request);
@@ -288,9 +296,12 @@ impl QueueLoop {
             self.device
                 .report_source_changed(&self.shared, &request, &changed);
         }
+        let arrived_ns = self.slots[usize::from(request.tag())].arrived_ns;
+        let took_ns = now_ns().saturating_sub(arrived_ns);
+        let (op, len_bytes) = (request.op(), request.len_bytes());
         self.shared
             .stats
-            .count_commit(request.op(), request.len_bytes(), result);
+            .count_commit(op, len_bytes, result, took_ns);
         if request.op() == Op::Flush && result >= 0 {
             self.device.history.flush_completed();
         }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use api::{Problem, ProblemCode};
 use axum::extract::DefaultBodyLimit;
 use axum::{Json, Router, middleware, routing};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
@@ -102,15 +102,48 @@ pub(crate) fn router(devices: Arc<Devices>) -> Router {
 /// # Errors
 /// The listener failed.
 pub async fn serve(listener: UnixListener, devices: Arc<Devices>) -> io::Result<()> {
-    let mut leaving = devices.leaving.subscribe();
+    let leaving = until_leaving(&devices);
     let router = router(devices).layer(middleware::from_fn(peer::check));
     let service = router.into_make_service_with_connect_info::<peer::Peer>();
     axum::serve(connection::Listening(listener), service)
-        .with_graceful_shutdown(async move {
-            // The sender lives as long as the devices, and so as long as the server.
-            let _ = leaving.wait_for(|leaving| *leaving).await;
-        })
+        .with_graceful_shutdown(leaving)
         .await
+}
+
+/// Serves the metrics, and nothing else of the API, until the daemon is to leave. Nobody is asked who they are.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve_metrics(listener: TcpListener, devices: Arc<Devices>) -> io::Result<()> {
+    let leaving = until_leaving(&devices);
+    let router = Router::new()
+        .route(api::paths::METRICS, routing::get(metrics::show))
+        .fallback(|| async { only_metrics() })
+        .method_not_allowed_fallback(|| async { only_metrics() })
+        .with_state(devices);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(leaving)
+        .await
+}
+
+/// Returns when the devices were handed over.
+fn until_leaving(devices: &Devices) -> impl Future<Output = ()> + use<> {
+    let mut leaving = devices.leaving.subscribe();
+    async move {
+        // The sender lives as long as the devices, and so as long as the server.
+        let _ = leaving.wait_for(|leaving| *leaving).await;
+    }
+}
+
+fn only_metrics() -> Refusal {
+    let problem = Problem::new(
+        ProblemCode::NotFound,
+        "this port has nothing but the metrics",
+    );
+    Refusal(problem.expecting(format!(
+        "GET {}, or the API's socket for anything else",
+        api::paths::METRICS
+    )))
 }
 
 fn no_such_path() -> Refusal {

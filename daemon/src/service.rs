@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -30,6 +31,7 @@ pub async fn run(config: &Config) -> Result<()> {
     let (listener, _socket) = socket::bind(&config.socket)?;
     // After the socket: whoever has that has the state files beside it.
     let state = StateDir::open(&config.state)?;
+    let metrics = listen_for_metrics(config).await?;
     let (devices, from_queues) = Devices::new(Some(state));
     let cleaner = tokio::spawn(remove_failed(Arc::clone(&devices), from_queues.failed));
     let wishes = tokio::spawn(fulfil(Arc::clone(&devices), from_queues.wished));
@@ -38,6 +40,9 @@ pub async fn run(config: &Config) -> Result<()> {
     // Fails only where the service manager's socket is broken, which is no reason not to serve.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(socket = %config.socket.display(), "serving");
+    if let Some(listener) = metrics {
+        tokio::spawn(server::serve_metrics(listener, Arc::clone(&devices)));
+    }
     let server = server::serve(listener, Arc::clone(&devices));
     let signal = tokio::select! {
         signal = stop.next() => signal,
@@ -55,6 +60,21 @@ pub async fn run(config: &Config) -> Result<()> {
         bail!("{failed} devices could not be removed; see the messages above");
     }
     Ok(())
+}
+
+/// The port for metrics, if one is asked for.
+async fn listen_for_metrics(config: &Config) -> Result<Option<TcpListener>> {
+    let Some(address) = config.metrics else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address.address())
+        .await
+        .with_context(|| {
+            format!("listen on {address} for metrics; choose another --metrics ADDRESS:PORT")
+        })?;
+    let at = listener.local_addr().context("find the port of metrics")?;
+    tracing::info!(%at, "serving metrics");
+    Ok(Some(listener))
 }
 
 /// Takes over what a daemon that is gone has left, if that is asked for; else tells of it.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use ublk::Op;
 
 use crate::backing_errors::BackingErrors;
+use crate::latency::Latencies;
 
 /// A count with one writer.
 #[derive(Debug, Default)]
@@ -48,6 +49,8 @@ pub struct OpCounts {
     pub bytes: Count,
     /// Requests committed with an error.
     pub errors: Count,
+    /// How long they took, from their arrival at the queue until they were committed.
+    pub latencies: Latencies,
 }
 
 /// The counters of one queue.
@@ -91,10 +94,11 @@ impl QueueStats {
     }
 
     #[inline]
-    pub(crate) fn count_commit(&self, op: Op, len_bytes: u64, result: i32) {
+    pub(crate) fn count_commit(&self, op: Op, len_bytes: u64, result: i32, took_ns: u64) {
         self.committed.add(1);
         let Some(counts) = self.of(op) else { return };
         counts.ios.add(1);
+        counts.latencies.count(took_ns);
         if result < 0 {
             counts.errors.add(1);
         } else {

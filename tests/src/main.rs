@@ -20,6 +20,7 @@ mod deadline;
 mod filesystem;
 mod load;
 mod model;
+mod open_metrics;
 mod outcome;
 mod pins;
 mod programs;

@@ -7,7 +7,7 @@ use super::reply::Subject;
 use crate::device::Device;
 use crate::shared::{QueueShared, fault_op};
 
-const OPS: [ublk::Op; 5] = [
+pub(super) const OPS: [ublk::Op; 5] = [
     ublk::Op::Read,
     ublk::Op::Write,
     ublk::Op::Flush,
