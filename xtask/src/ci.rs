@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::process::{self, cargo};
-use crate::{setup, test, tidy};
+use crate::{browser, setup, test, tidy};
 
 /// Runs every check and stops at the first that fails. The tests come last, so that the last line is
 /// their sum.
@@ -13,7 +13,7 @@ use crate::{setup, test, tidy};
 /// # Errors
 /// If a check other than the tests fails.
 pub(crate) fn run() -> Result<ExitCode> {
-    setup::ensure()?;
+    setup::ensure_all()?;
     process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     // Cargo takes all targets, which leaves out those with `test = false`, or a list of some.
     clippy(&["--all-targets"])?;
@@ -23,6 +23,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             .concat(),
     )?;
     tidy::run()?;
+    browser::check()?;
     test::run(&test::Arguments::default())
 }
 

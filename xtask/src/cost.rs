@@ -1,6 +1,6 @@
 //! `cargo xtask cost`: how many guest instructions a request to bvecd costs, from the client's system
 //! call to its completion. A count, not a time: it repeats to three digits on any machine
-//! (docs/benchmarks.md). By the clock, if asked.
+//! (docs/benchmarks.md).
 
 mod base;
 mod faults;
@@ -22,7 +22,6 @@ use crate::process::say;
 use crate::setup;
 use guest::What;
 use jobs::Job;
-pub(crate) use jobs::Measure;
 pub(crate) use rows::{Report, Row};
 
 /// How much is counted, and where.
@@ -30,23 +29,17 @@ pub(crate) use rows::{Report, Row};
 pub(crate) struct Arguments {
     /// The kernel of the virtual machine: newest, a version such as 7.2, suite:NAME, or a path.
     #[arg(long, value_name = "SPEC", default_value = "newest")]
-    kernel: Spec,
+    pub(crate) kernel: Spec,
     /// How often everything runs.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    pub(crate) rounds: u32,
     /// Requests a run; fio's clock of a millisecond is 1000000 instructions among them all.
     #[arg(long, value_name = "N", default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(1000..=1_000_000))]
     ios: u64,
-    /// What is measured: instructions (one CPU, exact) or iops (two CPUs, by the clock).
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) measure: Measure,
-    /// Seconds of a run by the clock.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
-    seconds: u32,
     /// Measure only the jobs whose names contain one of these; may be given often.
     #[arg(long, value_name = "TEXT")]
     job: Vec<String>,
-    /// Measure only these targets: null, loop, or by the clock also brd; may be given often.
+    /// Measure only these targets: null, loop; may be given often.
     #[arg(long, value_name = "NAME")]
     target: Vec<String>,
     /// Measure only the data paths and transports, such as auto-zero-copy/batch, that contain one of these; may
@@ -62,13 +55,21 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// Those of the table that is published, for a kernel.
+    pub(crate) fn published(kernel: Spec, rounds: u32, ios: u64) -> Self {
+        Self {
+            kernel,
+            rounds,
+            ios,
+            ..Self::default()
+        }
+    }
+
     /// What is to be run.
     fn jobs(&self) -> Vec<&'static Job> {
         let wanted =
             |job: &&Job| self.job.is_empty() || self.job.iter().any(|text| job.name.contains(text));
-        jobs::of(self.measure, self.operations)
-            .filter(wanted)
-            .collect()
+        jobs::of(self.operations).filter(wanted).collect()
     }
 }
 
@@ -79,7 +80,7 @@ pub(crate) struct Command {
     arguments: Arguments,
     /// Count what rules cost requests that none of them selects, and what the stability watch costs, and hold
     /// it against the bounds.
-    #[arg(long, conflicts_with_all = ["base", "operations", "target", "measure"])]
+    #[arg(long, conflicts_with_all = ["base", "operations", "target"])]
     faults: bool,
     /// Build this revision as well, count both in turn, and fail if a row has become dearer.
     #[arg(long, value_name = "REV")]
@@ -131,6 +132,17 @@ pub(crate) fn measure_peers(arguments: &Arguments, rublk: &Path) -> Result<Repor
     let mut programs = programs::bvecd()?;
     programs.extend([programs::floor()?, rublk.to_path_buf()]);
     measure(arguments, What::Peers, programs, "bench-peers")
+}
+
+/// Counts for bvecd on every data path and for its peers, and leaves `target/bench-published/KERNEL/result.json`.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn measure_published(arguments: &Arguments, rublk: &Path) -> Result<Report> {
+    let mut programs = programs::bvecd()?;
+    programs.push(rublk.to_path_buf());
+    let directory = format!("bench-published/{}", arguments.kernel);
+    measure(arguments, What::Published, programs, &directory)
 }
 
 fn measure(

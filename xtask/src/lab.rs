@@ -1,6 +1,6 @@
 //! `cargo xtask lab`: `bvecctl lab run` in a virtual machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use vm::{Machine, Spec, Vm};
 
+use crate::guest_nbd::program;
 use crate::process::{self, cargo, root, say};
 use crate::setup;
 
@@ -59,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .join("debug");
     let mut programs: Vec<PathBuf> = OURS.map(|name| built.join(name)).to_vec();
     for name in THEIRS {
-        match found(name) {
+        match program(name) {
             Some(path) => programs.push(path),
             // The experiments that need it say so as well.
             None => say(format_args!("without {name}, which is not installed here")),
@@ -88,25 +89,4 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         ..vm
     };
     Ok(ExitCode::from(vm.run()?.exit_code))
-}
-
-/// A program of this host.
-fn found(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/sbin"].map(Path::new);
-    std::env::split_paths(&path)
-        .chain(system.map(Path::to_owned))
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_are_found_by_name() {
-        assert!(found("sh").is_some());
-        assert_eq!(found("no-such-program-anywhere"), None);
-    }
 }

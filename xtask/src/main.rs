@@ -4,9 +4,11 @@
 //! `cargo xtask setup` is what installs it.
 
 mod bench;
+mod browser;
 mod ci;
 mod cost;
 mod demo;
+mod guest_nbd;
 mod interrupt;
 mod lab;
 mod peers;
@@ -49,7 +51,7 @@ enum Verb {
     /// Count what a request to bvecd costs, in guest instructions.
     Cost(cost::Command),
     /// Count what a request costs on bvecd, on rublk and on the kernel's own drivers.
-    BenchPeers(cost::Arguments),
+    BenchPeers(peers::Arguments),
     /// Hold the API against its OpenAPI document, with requests that schemathesis makes up.
     Schemathesis(schemathesis::Arguments),
     /// Format check, clippy, tidy and tests, as the continuous integration runs them.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench-peers`: what a request costs on bvecd and on others, measured in one boot with
 //! their runs alternating: rublk on the same targets and data paths, the kernel's null_blk and loop, and
-//! the floor, a server that answers at once and does nothing else.
+//! the floor, a server that answers at once and does nothing else. By the clock it is `bvecctl bench peers` in a
+//! virtual machine.
 //!
 //! rublk is built and run for the comparison, in a directory outside the work tree; nothing of it
 //! is linked or shipped.
@@ -10,14 +11,36 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
 
-use crate::cost::{self, Arguments, Measure, Row};
+use crate::bench;
+use crate::cost::{self, Row};
 use crate::process::{self, cargo, say};
-use crate::ratio::{Ratio, Verdict};
+use crate::ratio::Ratio;
 use crate::setup::{self, Missing};
 
 /// The version that results are compared with; another one is another comparison.
-const RUBLK_VERSION: &str = "0.2.15";
+pub(crate) const RUBLK_VERSION: &str = "0.2.15";
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// Instructions of the whole guest for one request: one CPU, exact.
+    #[default]
+    Instructions,
+    /// By the clock, on two CPUs: `bvecctl bench peers`.
+    Iops,
+}
+
+/// How peers are measured.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// What is measured.
+    #[arg(long, value_enum, default_value_t)]
+    measure: Measure,
+    #[command(flatten)]
+    cost: cost::Arguments,
+}
 
 /// Measures everybody, and leaves `target/bench-peers/result.json`.
 ///
@@ -27,13 +50,17 @@ const RUBLK_VERSION: &str = "0.2.15";
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure()?;
     let rublk = rublk()?;
-    let report = cost::measure_peers(arguments, &rublk)?;
-    cost::print(&table(&report.results, arguments.measure));
+    if arguments.measure == Measure::Iops {
+        let (kernel, rounds) = (&arguments.cost.kernel, arguments.cost.rounds);
+        return bench::peers(kernel, rounds, rublk);
+    }
+    let report = cost::measure_peers(&arguments.cost, &rublk)?;
+    cost::print(&table(&report.results));
     Ok(ExitCode::SUCCESS)
 }
 
 /// The peer's program, built at the first call and kept in the cache of the virtual machines.
-fn rublk() -> Result<PathBuf> {
+pub(crate) fn rublk() -> Result<PathBuf> {
     let place = vm::Cache::open()?.path(format!("peers/rublk-{RUBLK_VERSION}"));
     let program = place.join("bin/rublk");
     if program.is_file() {
@@ -51,7 +78,7 @@ fn rublk() -> Result<PathBuf> {
 
 /// Each row of bvecd's with rublk's of the same data path and their ratio, both also above the floor of
 /// their data path and transport; then the kernel's drivers and the floors.
-fn table(rows: &[Row], measure: Measure) -> String {
+fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:4} {:20} {:25} {:>7} {:>7} {:>18} {}\n",
         "", "data path", "job", "bvecd", "rublk", "ratio and interval", "above floor"
@@ -72,64 +99,29 @@ fn table(rows: &[Row], measure: Measure) -> String {
             ours.median,
             theirs.map_or("-".into(), |row| format!("{:.0}", row.median)),
             ratio.map_or("-".into(), shown),
-            last_column(rows, ours, theirs, ratio, measure)
+            above_floor(rows, ours, theirs)
         );
     }
-    if measure == Measure::Iops {
-        text += &zero_copy_against_copy(rows);
-    }
-    for peer in ["floor", "null_blk", "loop"] {
+    for peer in ["floor", "null_blk", "loop", "nbd"] {
         for row in of(peer) {
-            let (way, job, median) = (row.way(), &row.job, row.median);
+            let (job, median) = (&row.job, row.median);
+            // Those without a data path differ by what is behind them.
+            let way = row
+                .data_path
+                .as_ref()
+                .map_or_else(|| row.target.clone(), |_| row.way());
             let _ = writeln!(text, "{peer:8} {way:20} {job:26} {median:9.0}");
         }
     }
     text
 }
 
-/// By the clock, what bvecd's zero copy gains over its copies, of rounds that follow each other.
-fn zero_copy_against_copy(rows: &[Row]) -> String {
-    let mut text = "bvecd's auto-zero-copy to its copy\n".to_owned();
-    let on = |path: &'static str| {
-        rows.iter()
-            .filter(move |row| row.peer == "bvecd" && row.way() == path)
-    };
-    for zero in on("auto-zero-copy") {
-        let same = |row: &&Row| (&row.target, &row.job) == (&zero.target, &zero.job);
-        let copy = on("copy").find(same);
-        if let Some(ratio) = copy.and_then(|copy| Ratio::of(&zero.values, &copy.values)) {
-            let (target, job, verdict) = (&zero.target, &zero.job, word(ratio));
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{target:4} {job:26} {:>18} {verdict}", shown(ratio));
-        }
-    }
-    text
-}
-
-/// What the interval of a ratio of speeds allows to say.
-fn word(ratio: Ratio) -> &'static str {
-    match ratio.verdict() {
-        Verdict::More => "faster",
-        Verdict::Less => "slower",
-        Verdict::CannotTell => "cannot tell",
-    }
-}
-
 fn shown(ratio: Ratio) -> String {
     format!("{:.3} {:.3}-{:.3}", ratio.median, ratio.least, ratio.most)
 }
 
-/// Instructions above the floor, ours and theirs; by the clock, what the interval allows to say.
-fn last_column(
-    rows: &[Row],
-    ours: &Row,
-    theirs: Option<&Row>,
-    ratio: Option<Ratio>,
-    measure: Measure,
-) -> String {
-    if measure == Measure::Iops {
-        return ratio.map_or("", word).to_owned();
-    }
+/// Instructions above the floor, ours and theirs.
+fn above_floor(rows: &[Row], ours: &Row, theirs: Option<&Row>) -> String {
     // The floor has one target, null: it touches nothing.
     let floor = |row: &Row| {
         let same = |other: &&Row| {
@@ -153,21 +145,16 @@ fn last_column(
 mod tests {
     use super::*;
 
-    const COUNTED: Measure = Measure::InstructionsPerIo;
-
     #[test]
     fn the_table_compares_what_is_alike() {
-        let text = table(
-            &[
-                Row::sample("bvecd/-/null/copy/per-io", &[900.0]),
-                Row::sample("bvecd/-/null/auto-zero-copy/batch", &[500.0]),
-                Row::sample("rublk/-/null/auto-zero-copy/per-io", &[400.0]),
-                Row::sample("rublk/-/null/copy/per-io", &[1000.0]),
-                Row::sample("floor/-/null/copy/per-io", &[800.0]),
-                Row::sample("loop/-/loop/-/-", &[300.0]),
-            ],
-            COUNTED,
-        );
+        let text = table(&[
+            Row::sample("bvecd/-/null/copy/per-io", &[900.0]),
+            Row::sample("bvecd/-/null/auto-zero-copy/batch", &[500.0]),
+            Row::sample("rublk/-/null/auto-zero-copy/per-io", &[400.0]),
+            Row::sample("rublk/-/null/copy/per-io", &[1000.0]),
+            Row::sample("floor/-/null/copy/per-io", &[800.0]),
+            Row::sample("loop/-/loop/-/-", &[300.0]),
+        ]);
         let lines: Vec<_> = text.lines().collect();
         assert!(
             lines[1].contains("0.900") && lines[1].ends_with("100 / 200"),
@@ -189,49 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn by_the_clock_only_what_is_sure_is_said() {
-        let rows = |ours: &[f64]| {
-            [
-                Row::sample("bvecd/-/null/copy/per-io", ours),
-                Row::sample("rublk/-/null/copy/per-io", &[100.0, 100.0]),
-            ]
-        };
-        for (ours, verdict) in [
-            ([101.0, 120.0], "faster"),
-            ([80.0, 99.0], "slower"),
-            ([80.0, 120.0], "cannot tell"),
-        ] {
-            let text = table(&rows(&ours), Measure::Iops);
-            assert!(
-                text.lines()
-                    .nth(1)
-                    .is_some_and(|line| line.ends_with(verdict)),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn by_the_clock_zero_copy_is_held_against_copy() {
-        let rows = [
-            Row::sample("bvecd/-/brd/copy/per-io", &[100.0, 110.0]),
-            Row::sample("bvecd/-/brd/auto-zero-copy/per-io", &[150.0, 165.0]),
-            Row::sample("bvecd/-/brd/auto-zero-copy/batch", &[1.0, 1.0]),
-            Row::sample("bvecd/-/null/auto-zero-copy/per-io", &[1.0, 1.0]),
-        ];
-        let text = zero_copy_against_copy(&rows);
-        assert_eq!(text.lines().count(), 2, "{text}");
-        assert!(text.contains("1.500") && text.contains("faster"), "{text}");
-        assert!(table(&rows, Measure::Iops).contains(&text));
-        assert!(!table(&rows, COUNTED).contains("its copy"));
-    }
-
-    #[test]
     fn a_row_without_its_peer_has_no_ratio() {
-        let text = table(
-            &[Row::sample("bvecd/-/null/copy/per-io", &[900.0])],
-            COUNTED,
-        );
+        let text = table(&[Row::sample("bvecd/-/null/copy/per-io", &[900.0])]);
         assert!(
             text.lines()
                 .nth(1)

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::process::{self, say};
-use need::{Family, NEEDS, Need};
+use need::{CI_NEEDS, Family, NEEDS, Need};
 
 /// Something is missing that could not be installed; the text names it.
 #[derive(Debug)]
@@ -29,17 +29,26 @@ impl std::error::Error for Missing {}
 
 /// Installs what is missing and says what there is.
 pub(crate) fn run() -> Result<()> {
-    ensure()?;
+    ensure_all()?;
     say(format_args!(
         "setup: all {} things that bvecd needs are there",
-        NEEDS.len()
+        NEEDS.len() + CI_NEEDS.len()
     ));
     Ok(())
 }
 
 /// Installs what is missing; silent when nothing is.
 pub(crate) fn ensure() -> Result<()> {
-    let missing = missing();
+    ensure_of(&[NEEDS])
+}
+
+/// The same, with what only the checks of CI need.
+pub(crate) fn ensure_all() -> Result<()> {
+    ensure_of(&[NEEDS, CI_NEEDS])
+}
+
+fn ensure_of(needs: &[&'static [Need]]) -> Result<()> {
+    let missing = missing(needs);
     if missing.is_empty() {
         return Ok(());
     }
@@ -51,15 +60,16 @@ pub(crate) fn ensure() -> Result<()> {
         return Err(Missing(table(&missing)).into());
     };
     install(&missing, &prefix)?;
-    let still = self::missing();
+    let still = self::missing(needs);
     if still.is_empty() {
         return Ok(());
     }
     Err(Missing(table(&still)).into())
 }
 
-fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !need.is_there()).collect()
+fn missing(needs: &[&'static [Need]]) -> Vec<&'static Need> {
+    let all = needs.iter().copied().flatten();
+    all.filter(|need| !need.is_there()).collect()
 }
 
 /// What to write before a command that needs root: nothing as root, sudo if it asks no password.
@@ -144,9 +154,9 @@ mod tests {
 
     #[test]
     fn the_table_names_each_thing_and_its_packages() {
-        let all: Vec<_> = NEEDS.iter().collect();
+        let all: Vec<_> = NEEDS.iter().chain(CI_NEEDS).collect();
         let text = table(&all);
-        for need in NEEDS {
+        for need in all {
             for cell in [need.name, need.debian, need.fedora, need.arch] {
                 assert!(text.contains(cell), "{cell}");
             }

@@ -9,8 +9,9 @@ use vm::{CopyIn, CopyOut, Machine, Vm};
 
 use super::Arguments;
 use super::faults;
-use super::jobs::{self, Measure};
+use super::jobs;
 use super::rows::Report;
+use crate::guest_nbd;
 use crate::process::root;
 
 /// What the guest runs: every server in rounds.
@@ -33,11 +34,10 @@ const LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// Every data path and transport of bvecd's own count.
 const ALL_WAYS: &str = "copy/per-io user-copy/per-io zero-copy/per-io auto-zero-copy/per-io \
-                        copy/batch user-copy/batch zero-copy/batch auto-zero-copy/batch";
+                        shared-memory/per-io copy/batch user-copy/batch zero-copy/batch auto-zero-copy/batch \
+                        shared-memory/batch";
 /// Those that a peer has, each on both transports.
 const PEERS_WAYS: &str = "copy/per-io auto-zero-copy/per-io copy/batch auto-zero-copy/batch";
-/// By the clock only what a peer has: every run takes its time.
-const CLOCK_WAYS: &str = "copy/per-io auto-zero-copy/per-io";
 
 /// What is measured in one boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(super) enum What {
     Alone,
     /// bvecd between its peers.
     Peers,
+    /// The same on every data path, without the floor.
+    Published,
     /// bvecd and the same of another revision.
     Revisions,
     /// What rules and the stability watch cost.
@@ -80,17 +82,21 @@ fn chosen(all: &str, wanted: impl Fn(&str) -> bool) -> String {
     words.join(" ")
 }
 
-fn guest(arguments: &Arguments, what: What, programs: Vec<PathBuf>, results: &Path) -> Result<Vm> {
-    let counts = arguments.measure == Measure::InstructionsPerIo;
+fn guest(
+    arguments: &Arguments,
+    what: What,
+    mut programs: Vec<PathBuf>,
+    results: &Path,
+) -> Result<Vm> {
     let modules: &[&str] = match what {
-        What::Peers => &["ublk_drv", "loop", "null_blk", "brd"],
+        What::Peers | What::Published => &["ublk_drv", "loop", "null_blk"],
         _ => &["ublk_drv"],
     };
     let script = match what {
         What::Faults => FAULTS,
         _ => ROUNDS,
     };
-    let env = variables(arguments, what, counts);
+    let env = variables(arguments, what);
     // The watch is counted on other ways than rules are; one of the two may be left out.
     let may_be_empty =
         |name: &str| name == "WATCH_WAYS" || (name == "WAYS" && what == What::Faults);
@@ -100,28 +106,35 @@ fn guest(arguments: &Arguments, what: What, programs: Vec<PathBuf>, results: &Pa
             "nothing is left to be measured of {name}; see --job, --target and --way"
         );
     }
-    Ok(Vm {
-        kernel: arguments.kernel.clone(),
-        machine: Machine {
-            // By the clock, client and server must run at the same time, as they do on a machine.
-            cpus: if counts { 1 } else { 2 },
-            parallel: !counts,
-            memory_mib: Some(MEMORY_MIB),
-            count_instructions: counts,
-            ..Machine::default()
-        },
-        env,
-        programs,
-        modules: modules.iter().map(|&name| name.to_owned()).collect(),
-        copy_in: [
+    let nbd = match what {
+        What::Peers | What::Published => guest_nbd::found(),
+        _ => guest_nbd::Nbd::default(),
+    };
+    programs.extend(nbd.programs);
+    let mut copy_in = nbd.copy_in;
+    copy_in.extend(
+        [
             ("fio-jobs", "/root/fio-jobs"),
             (jobs::DIRECTORY, "/root/cost-jobs"),
         ]
         .map(|(host, guest)| CopyIn {
             host: root().join(host),
             guest: guest.into(),
-        })
-        .into(),
+        }),
+    );
+    Ok(Vm {
+        kernel: arguments.kernel.clone(),
+        machine: Machine {
+            cpus: 1,
+            memory_mib: Some(MEMORY_MIB),
+            count_instructions: true,
+            ..Machine::default()
+        },
+        env,
+        programs,
+        modules: modules.iter().map(|&name| name.to_owned()).collect(),
+        optional_modules: nbd.modules,
+        copy_in,
         copy_out: vec![CopyOut {
             guest: RESULTS.into(),
             dir: results.to_path_buf(),
@@ -132,20 +145,13 @@ fn guest(arguments: &Arguments, what: What, programs: Vec<PathBuf>, results: &Pa
 }
 
 /// What the script is told.
-fn variables(arguments: &Arguments, what: What, counts: bool) -> Vec<(String, String)> {
+fn variables(arguments: &Arguments, what: What) -> Vec<(String, String)> {
     let flag = |on: bool| u8::from(on).to_string();
-    let peers = what == What::Peers;
-    // By the clock bytes count as well, and tmpfs is special: io_uring needs a worker for it.
-    let targets = if counts || !peers {
-        "null loop"
-    } else {
-        "null loop brd"
-    };
-    let ways = match (what, counts) {
-        (What::Faults, _) => faults::WAYS,
-        (What::Peers, true) => PEERS_WAYS,
-        (What::Peers, false) => CLOCK_WAYS,
-        (What::Alone | What::Revisions, _) => ALL_WAYS,
+    let peers = matches!(what, What::Peers | What::Published);
+    let ways = match what {
+        What::Faults => faults::WAYS,
+        What::Peers => PEERS_WAYS,
+        What::Alone | What::Revisions | What::Published => ALL_WAYS,
     };
     let names: Vec<_> = arguments.jobs().iter().map(|job| job.name).collect();
     let target =
@@ -157,13 +163,10 @@ fn variables(arguments: &Arguments, what: What, counts: bool) -> Vec<(String, St
                 .iter()
                 .any(|text| name.contains(text.as_str()))
     };
-    let end = match counts {
-        true => format!("--number_ios={}", arguments.ios),
-        false => format!("--time_based --runtime={}", arguments.seconds),
-    };
+    let end = format!("--number_ios={}", arguments.ios);
     let mut env = vec![
         ("ROUNDS", arguments.rounds.to_string()),
-        // What ends a run: a number of requests, or a time.
+        // What ends a run.
         ("END", end),
         ("WAYS", chosen(ways, way)),
         ("JOBS", names.join(" ")),
@@ -177,8 +180,8 @@ fn variables(arguments: &Arguments, what: What, counts: bool) -> Vec<(String, St
         ]);
     } else {
         env.extend([
-            ("TARGETS", chosen(targets, target)),
-            ("FLOOR", flag(peers && counts)),
+            ("TARGETS", chosen("null loop", target)),
+            ("FLOOR", flag(what == What::Peers)),
             ("PEERS", flag(peers)),
             (
                 "REVISIONS",
@@ -219,23 +222,6 @@ mod tests {
             assert!(vm.env.contains(&pair), "{name}");
         }
         assert!(vm.modules.contains(&"null_blk".to_owned()));
-        let clock = Arguments {
-            measure: Measure::Iops,
-            seconds: 2,
-            job: vec!["256k".into()],
-            ..arguments
-        };
-        let vm = guest(&clock, What::Peers, programs(), Path::new("/tmp")).unwrap();
-        assert!(!vm.machine.count_instructions && vm.machine.cpus == 2 && vm.machine.parallel);
-        for (name, value) in [
-            ("END", "--time_based --runtime=2"),
-            ("TARGETS", "null loop brd"),
-            ("JOBS", "seq-destination-256k-qd32"),
-            ("FLOOR", "0"),
-        ] {
-            let pair = (name.to_owned(), value.to_owned());
-            assert!(vm.env.contains(&pair), "{name}");
-        }
     }
 
     #[test]
@@ -250,11 +236,14 @@ mod tests {
             way: vec!["copy/batch".into()],
             ..Arguments::default()
         };
-        let env = variables(&arguments, What::Alone, true);
+        let env = variables(&arguments, What::Alone);
         let ways = env.iter().find(|(name, _)| name == "WAYS").unwrap();
         assert_eq!(
             ways.1,
             "copy/batch user-copy/batch zero-copy/batch auto-zero-copy/batch"
         );
+        let published = variables(&Arguments::default(), What::Published);
+        let ways = published.iter().find(|(name, _)| name == "WAYS").unwrap();
+        assert_eq!(ways.1.split_whitespace().count(), 10);
     }
 }

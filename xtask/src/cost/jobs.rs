@@ -1,7 +1,6 @@
 //! The jobs that are counted: files of `fio-jobs/`, so that a number here and one of `bvecctl bench`
 //! are of the same thing.
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 /// Which way the payload goes.
@@ -16,25 +15,11 @@ pub(crate) enum Direction {
     None,
 }
 
-/// What is measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Measure {
-    /// Instructions of the whole guest for one request.
-    #[default]
-    #[value(name = "instructions")]
-    InstructionsPerIo,
-    /// Requests a second, by the clock.
-    Iops,
-}
-
 /// When a job is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     /// Always.
     Always,
-    /// By the clock, and with `--operations`.
-    Bytes,
     /// With `--operations`.
     Operations,
 }
@@ -52,18 +37,24 @@ pub(crate) struct Job {
 }
 
 /// Random requests of 4 KiB: the cost of a request rather than that of its bytes, which instructions
-/// hardly show. Large ones, where bytes are what costs, are measured by the clock. A request of
+/// hardly show. A request of
 /// `flush-source-4k-qd1` is a source request and a flush.
 const JOBS: &[Job] = {
     use Direction::{Destination, None, Source};
-    use Use::{Always, Bytes, Operations};
+    use Use::{Always, Operations};
     const LARGE: u32 = 256 << 10;
     &[
         job("rand-destination-4k-qd1", 4096, 1, Destination, Always),
         job("rand-source-4k-qd1", 4096, 1, Source, Always),
         job("rand-destination-4k-qd32", 4096, 32, Destination, Always),
         job("rand-source-4k-qd32", 4096, 32, Source, Always),
-        job("seq-destination-256k-qd32", LARGE, 32, Destination, Bytes),
+        job(
+            "seq-destination-256k-qd32",
+            LARGE,
+            32,
+            Destination,
+            Operations,
+        ),
         job("seq-source-256k-qd32", LARGE, 32, Source, Operations),
         job("fua-source-4k-qd1", 4096, 1, Source, Operations),
         job("flush-source-4k-qd1", 4096, 1, Source, Operations),
@@ -90,11 +81,10 @@ const fn job(
 /// Where the jobs are that are no pattern of `fio-jobs/`, below the root of the repository.
 pub(crate) const DIRECTORY: &str = "xtask/src/cost/jobs";
 
-/// The jobs of a measure, with those that are only run for all operations if they are asked for.
-pub(crate) fn of(measure: Measure, operations: bool) -> impl Iterator<Item = &'static Job> {
+/// The jobs, with those that are only run for all operations if they are asked for.
+pub(crate) fn of(operations: bool) -> impl Iterator<Item = &'static Job> {
     JOBS.iter().filter(move |job| match job.used {
         Use::Always => true,
-        Use::Bytes => operations || measure == Measure::Iops,
         Use::Operations => operations,
     })
 }

@@ -7,11 +7,13 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::Arguments;
-use super::jobs::{self, Direction, Job, Measure};
+use super::jobs::{self, Direction, Job};
 use crate::process;
 
 /// The format of `result.json`.
 const SCHEMA: u32 = 1;
+/// What is measured, in the file.
+const MEASURE: &str = "instructions_per_io";
 /// How the guest writes the data path and transport of a driver of the kernel's.
 const NONE: &str = "-";
 
@@ -19,7 +21,7 @@ const NONE: &str = "-";
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     schema: u32,
-    kernel: String,
+    pub(crate) kernel: String,
     /// What was measured, as git describes it.
     revision: String,
     rounds: u32,
@@ -43,7 +45,8 @@ pub(crate) struct Row {
     block_size_bytes: u32,
     depth: u16,
     direction: Direction,
-    measure: Measure,
+    /// Instructions of the whole guest for one request.
+    measure: &'static str,
     /// One value a round.
     pub(crate) values: Vec<f64>,
     pub(crate) median: f64,
@@ -65,7 +68,6 @@ struct FioJob {
 
 #[derive(Debug, Deserialize)]
 struct FioSide {
-    iops: f64,
     total_ios: u64,
     /// Milliseconds.
     runtime: u64,
@@ -75,10 +77,9 @@ impl Report {
     /// Reads what the guest left in `directory`: `ROUND/PEER/VARIANT/TARGET/DATA_PATH/TRANSPORT/JOB.json`.
     ///
     /// # Errors
-    /// If a report cannot be read, tells of an error, or where requests are counted is of another number
-    /// than `ios`; if a round lacks a run that the first has.
+    /// If a report cannot be read, tells of an error or is of another number than `ios`; if a round lacks a run that the first has.
     pub(super) fn read(directory: &Path, kernel: String, arguments: &Arguments) -> Result<Self> {
-        let (measure, rounds, ios) = (arguments.measure, arguments.rounds, arguments.ios);
+        let (rounds, ios) = (arguments.rounds, arguments.ios);
         let first = directory.join("1");
         let mut places = vec![PathBuf::new()];
         // Peer, variant, target, data path, transport.
@@ -101,11 +102,11 @@ impl Report {
                         let file = directory.join(round.to_string()).join(&file);
                         let text = fs::read_to_string(&file);
                         text.map_err(anyhow::Error::from)
-                            .and_then(|text| value(&text, measure, ios))
+                            .and_then(|text| value(&text, ios))
                             .with_context(|| format!("failed to use {}", file.display()))
                     })
                     .collect::<Result<_>>()?;
-                results.push(Row::new(&place, job, measure, values));
+                results.push(Row::new(&place, job, values));
             }
         }
         ensure!(!results.is_empty(), "the guest left no results");
@@ -119,9 +120,23 @@ impl Report {
     }
 }
 
+#[cfg(test)]
+impl Report {
+    /// One of these rows.
+    pub(crate) fn sample(kernel: &str, results: Vec<Row>) -> Self {
+        Self {
+            schema: SCHEMA,
+            kernel: kernel.to_owned(),
+            revision: "0".to_owned(),
+            rounds: 1,
+            results,
+        }
+    }
+}
+
 impl Row {
     /// A row of what ran at `PEER/VARIANT/TARGET/DATA_PATH/TRANSPORT`.
-    fn new(place: &Path, job: &Job, measure: Measure, values: Vec<f64>) -> Self {
+    fn new(place: &Path, job: &Job, values: Vec<f64>) -> Self {
         let mut words = place.iter().map(|word| word.to_string_lossy().into_owned());
         let mut word = || words.next().unwrap_or_default();
         let (peer, variant, target) = (word(), word(), word());
@@ -137,7 +152,7 @@ impl Row {
             block_size_bytes: job.block_size_bytes,
             depth: job.depth,
             direction: job.direction,
-            measure,
+            measure: MEASURE,
             median: median(&values),
             values,
         }
@@ -146,9 +161,8 @@ impl Row {
     /// A row of the first job with one value.
     #[cfg(test)]
     pub(crate) fn sample(place: &str, values: &[f64]) -> Self {
-        let measure = Measure::InstructionsPerIo;
-        let job = jobs::of(measure, false).next().unwrap();
-        Self::new(Path::new(place), job, measure, values.to_vec())
+        let job = jobs::of(false).next().unwrap();
+        Self::new(Path::new(place), job, values.to_vec())
     }
 
     /// Whether it is of this variant.
@@ -173,18 +187,13 @@ impl Row {
 }
 
 /// What a run measured.
-fn value(report: &str, measure: Measure, ios: u64) -> Result<f64> {
+fn value(report: &str, ios: u64) -> Result<f64> {
     let report: FioReport = serde_json::from_str(report).context("it is no report of fio")?;
     let [job] = report.jobs.as_slice() else {
         anyhow::bail!("it is of {} jobs, expected one", report.jobs.len());
     };
     ensure!(job.error == 0, "fio met error {}", job.error);
     // Every job has one direction, so that the others are 0.
-    if measure == Measure::Iops {
-        let iops = job.read.iops.max(job.write.iops).max(job.trim.iops);
-        ensure!(iops > 0.0, "it has no requests");
-        return Ok(iops);
-    }
     let done = job.read.total_ios + job.write.total_ios + job.trim.total_ios;
     ensure!(done == ios, "it is of {done} requests, expected {ios}");
     let runtime_ms = job.read.runtime.max(job.write.runtime);
@@ -222,26 +231,17 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    const COUNTED: Measure = Measure::InstructionsPerIo;
-
     fn report(ios: u64, error: i32, runtime_ms: u64) -> String {
         format!(
-            r#"{{"jobs":[{{"error":{error},"read":{{"iops":81.5,"total_ios":{ios},"runtime":{runtime_ms}}},
-               "write":{{"iops":0,"total_ios":0,"runtime":0}},"trim":{{"iops":0,"total_ios":0,"runtime":0}}}}]}}"#
+            r#"{{"jobs":[{{"error":{error},"read":{{"total_ios":{ios},"runtime":{runtime_ms}}},
+               "write":{{"total_ios":0,"runtime":0}},"trim":{{"total_ios":0,"runtime":0}}}}]}}"#
         )
     }
 
     #[test]
     fn a_virtual_nanosecond_is_an_instruction() {
-        let count = value(&report(20_000, 0, 497), COUNTED, 20_000).unwrap();
+        let count = value(&report(20_000, 0, 497), 20_000).unwrap();
         assert!((count - 24_850.0).abs() < 1e-6, "{count}");
-    }
-
-    #[test]
-    fn by_the_clock_fio_says_how_many() {
-        let iops = value(&report(7, 0, 497), Measure::Iops, 20_000).unwrap();
-        assert!((iops - 81.5).abs() < 1e-6, "{iops}");
-        assert!(value(&report(7, 5, 497), Measure::Iops, 7).is_err());
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
             (report(20_000, 0, 0), "no time"),
             ("fio: no".to_owned(), "no report"),
         ] {
-            let error = value(&text, COUNTED, 20_000).unwrap_err();
+            let error = value(&text, 20_000).unwrap_err();
             assert!(format!("{error:#}").contains(reason), "{error:#}");
         }
     }
@@ -269,7 +269,7 @@ mod tests {
         for round in [1, 2] {
             let place = dir.path().join(format!("{round}/bvecd/-/loop/copy/batch"));
             fs::create_dir_all(&place).unwrap();
-            for job in jobs::of(COUNTED, false) {
+            for job in jobs::of(false) {
                 let text = report(1000, 0, 20 + round);
                 fs::write(place.join(format!("{}.json", job.name)), text).unwrap();
             }
@@ -283,7 +283,7 @@ mod tests {
             Report::read(dir.path(), "7.3.4".into(), &arguments)
         };
         let report = read(2).unwrap();
-        assert_eq!(report.results.len(), jobs::of(COUNTED, false).count());
+        assert_eq!(report.results.len(), jobs::of(false).count());
         let row = &report.results[0];
         assert_eq!(
             (row.peer.as_str(), row.way().as_str()),

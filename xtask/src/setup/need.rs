@@ -24,6 +24,8 @@ pub(super) struct Need {
 enum Place {
     /// A program on the search path.
     Program(&'static str),
+    /// One of these programs.
+    AnyProgram(&'static [&'static str]),
     /// One of these files.
     File(&'static [&'static str]),
     /// The library that bindgen loads.
@@ -150,11 +152,24 @@ pub(super) const NEEDS: &[Need] = &[
     },
 ];
 
+/// What only `cargo xtask ci` needs: large, and of no use to who wants to see bvecd.
+pub(super) const CI_NEEDS: &[Need] = &[Need {
+    name: "chromium",
+    purpose: "the check of report pages",
+    place: Place::AnyProgram(&["chromium", "chromium-browser", "google-chrome"]),
+    debian: "chromium",
+    fedora: "chromium",
+    arch: "chromium",
+}];
+
 impl Need {
     /// Looks for it.
     pub(super) fn is_there(&self) -> bool {
         match self.place {
             Place::Program(name) => search_path().any(|dir| dir.join(name).is_file()),
+            Place::AnyProgram(names) => names
+                .iter()
+                .any(|name| search_path().any(|dir| dir.join(name).is_file())),
             Place::File(paths) => paths.iter().any(|path| Path::new(path).is_file()),
             Place::Libclang => library_directories().iter().any(|dir| has_libclang(dir)),
         }

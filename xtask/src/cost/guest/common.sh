@@ -2,7 +2,7 @@
 # results/ROUND/PEER/VARIANT/TARGET/DATA_PATH/TRANSPORT/JOB.json; where there is nothing to say stands `-`.
 #
 # In: ROUNDS, END (fio's words for the end of a run), JOBS (names of job files), TARGETS (null, loop: a file
-# on tmpfs, brd: a block device in memory, with O_DIRECT), WAYS (data paths and transports,
+# on tmpfs), WAYS (data paths and transports,
 # DATA_PATH/TRANSPORT), AUTOGROUP (0: one scheduler group for all).
 set -u
 
@@ -11,6 +11,7 @@ size_mib=64
 queue_depth=128
 max_io_kib=512
 number=0
+fio_words=
 
 die() {
     echo "cost: $*" >&2
@@ -46,9 +47,9 @@ run() {
     for job in $JOBS; do
         file=fio-jobs/$job.fio
         [ -e "$file" ] || file=cost-jobs/$job.fio
-        # END is several words.
+        # END is several words, fio_words may be none.
         DEV="$run_device" "$@" fio --thread --allow_file_create=0 --filename="$run_device" --size=${size_mib}M --io_size=1T \
-            --norandommap $END --output-format=json --output="$run_place/$job.json" \
+            --norandommap $END $fio_words --output-format=json --output="$run_place/$job.json" \
             "$file" || die "$run_title: fio failed on $job"
         # What was discarded has become a hole.
         case $job in discard-*) fill_backing ;; esac
@@ -81,7 +82,6 @@ add_device() {
     shift 3
     case $add_target in
     loop) set -- "$@" --file "$backing" ;;
-    brd) kind=loop; set -- "$@" --file /dev/ram0 --direct ;;
     null) set -- "$@" --size "${size_mib}M" ;;
     esac
     ctl "$add_suffix" dev add "$kind" --id "$number" --data-path "${add_way%/*}" \

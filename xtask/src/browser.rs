@@ -1,0 +1,220 @@
+//! Opens a page of ours in headless Chromium and says what is wrong with it: a console error, a request to a
+//! network, a figure that is missing or empty, a page that a phone must scroll sideways.
+
+mod protocol;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::process::{self, cargo, root, say};
+use protocol::Browser;
+
+/// A recorded session that has something for every figure, and the figures of its page.
+const RECORD: &str = "bench/tests/data/recorded-session.json";
+const FIGURES: [&str; 6] = ["ratio", "depth", "pins", "cdf", "time", "heat"];
+/// Width of a phone and of a desktop, in CSS pixels.
+const WIDTHS: [u32; 2] = [390, 1280];
+
+/// What a figure must have to be one: kind, width and height of its drawing, and elements in it.
+const MEASURE: &str = "JSON.stringify({
+    figures: [...document.querySelectorAll('figure[data-kind]')].map(figure => {
+        const svg = figure.querySelector('svg');
+        const box = svg ? svg.getBoundingClientRect() : {width: 0, height: 0};
+        const parts = svg ? svg.querySelectorAll('path, rect, circle, line').length : 0;
+        return [figure.dataset.kind, box.width, box.height, parts];
+    }),
+    wide: document.documentElement.scrollWidth - window.innerWidth,
+})";
+/// A drawing of fewer lines and dots has axes and nothing else.
+const PARTS_LEAST: u64 = 6;
+
+/// Makes the page of the recorded session and looks at it.
+///
+/// # Errors
+/// The page or the browser cannot be had, or something is wrong with the page.
+pub(crate) fn check() -> Result<()> {
+    let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
+    let page = directory.path().join("report.html");
+    let record = root().join(RECORD);
+    process::run(
+        cargo(&[
+            "run",
+            "--quiet",
+            "--package",
+            "ctl",
+            "--",
+            "bench",
+            "report",
+        ])
+        .arg(&record)
+        .arg("--html")
+        .arg(&page),
+    )?;
+    let problems = look(&page, &FIGURES)?;
+    for problem in &problems {
+        say(format_args!("the page of {RECORD}: {problem}"));
+    }
+    ensure!(
+        problems.is_empty(),
+        "the page of a session has {} faults",
+        problems.len()
+    );
+    say("browser: the page of a session is whole, and fetches nothing");
+    Ok(())
+}
+
+/// What is wrong with a page that must have figures of these kinds.
+///
+/// # Errors
+/// The browser is missing or does not answer.
+pub(crate) fn look(page: &Path, kinds: &[&str]) -> Result<Vec<String>> {
+    let page = page.canonicalize();
+    let page = page.context("failed to find the page")?;
+    let url = format!("file://{}", page.display());
+    let mut browser = Browser::start(&program()?)?;
+    for domain in ["Page", "Runtime", "Log", "Network"] {
+        browser.ask(&format!("{domain}.enable"), json!({}))?;
+    }
+    let mut problems = Vec::new();
+    for width in WIDTHS {
+        let screen =
+            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 800});
+        browser.ask("Emulation.setDeviceMetricsOverride", screen)?;
+        browser.ask("Page.navigate", json!({ "url": url }))?;
+        browser.wait_for("Page.loadEventFired")?;
+        let question = json!({"expression": MEASURE, "returnByValue": true});
+        let answer = browser.ask("Runtime.evaluate", question)?;
+        let text = answer["result"]["value"].as_str().unwrap_or_default();
+        let seen = serde_json::from_str(text).context("failed to measure the page")?;
+        let faults = measured(&seen, kinds).into_iter();
+        problems.extend(faults.map(|fault| format!("{width} pixels wide: {fault}")));
+    }
+    problems.extend(
+        browser
+            .events()
+            .iter()
+            .filter_map(|event| told(event, &url)),
+    );
+    browser.end()?;
+    problems.dedup();
+    Ok(problems)
+}
+
+/// What is wrong with what was measured.
+fn measured(seen: &Value, kinds: &[&str]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let none = Vec::new();
+    let figures = seen["figures"].as_array().unwrap_or(&none);
+    for kind in kinds {
+        if !figures.iter().any(|figure| figure[0] == *kind) {
+            faults.push(format!("there is no figure `{kind}`"));
+        }
+    }
+    for figure in figures {
+        let size = |index: usize| figure[index].as_f64().unwrap_or(0.0);
+        let parts = figure[3].as_u64().unwrap_or(0);
+        if size(1) < 100.0 || size(2) < 40.0 || parts < PARTS_LEAST {
+            faults.push(format!(
+                "the figure {} is empty: {:.0} x {:.0} pixels, {parts} lines and dots",
+                figure[0],
+                size(1),
+                size(2)
+            ));
+        }
+    }
+    if seen["wide"].as_i64() != Some(0) {
+        faults.push(format!("it is {} pixels too wide", seen["wide"]));
+    }
+    faults
+}
+
+/// What an event of the browser says against the page.
+fn told(event: &Value, url: &str) -> Option<String> {
+    let parameters = &event["params"];
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    match event["method"].as_str()? {
+        "Runtime.exceptionThrown" => {
+            let details = &parameters["exceptionDetails"];
+            let what = &details["exception"]["description"];
+            Some(format!("a script broke off: {}", text(what)))
+        }
+        "Runtime.consoleAPICalled" if parameters["type"] == "error" => {
+            Some(format!("the console has an error: {}", parameters["args"]))
+        }
+        "Log.entryAdded" if parameters["entry"]["level"] == "error" => {
+            let entry = &parameters["entry"];
+            Some(format!(
+                "the console has an error: {}",
+                text(&entry["text"])
+            ))
+        }
+        "Network.requestWillBeSent" => {
+            let asked = text(&parameters["request"]["url"]);
+            let own = asked == url || asked.starts_with("data:");
+            (!own).then(|| format!("it asks for {asked}"))
+        }
+        _ => None,
+    }
+}
+
+/// The browser of this machine.
+fn program() -> Result<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let found = names
+        .iter()
+        .find_map(|name| crate::guest_nbd::program(name));
+    found.context("failed to find chromium; `cargo xtask setup` installs it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIGURE: &str = "<figure data-kind='time'><svg width='300' height='200'>\
+        <line/><line/><line/><rect/><rect/><circle/></svg></figure>";
+
+    /// What is found in a page with this body.
+    fn found(body: &str) -> Option<Vec<String>> {
+        if program().is_err() {
+            println!("not run: chromium is not installed");
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let page = directory.path().join("page.html");
+        let head = "<meta name='viewport' content='width=device-width, initial-scale=1'>";
+        std::fs::write(&page, format!("<!DOCTYPE html>{head}{body}")).unwrap();
+        Some(look(&page, &["time"]).unwrap())
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_page_is_found() {
+        let Some(faults) = found(FIGURE) else {
+            return;
+        };
+        assert_eq!(faults, Vec::<String>::new());
+        let small = FIGURE.replace("300", "30");
+        let bare = FIGURE.replace("<rect/><rect/>", "");
+        for (body, fault) in [
+            ("<p>nothing</p>", "no figure `time`"),
+            (small.as_str(), "is empty"),
+            (bare.as_str(), "4 lines and dots"),
+        ] {
+            let faults = found(body).unwrap();
+            assert!(faults.iter().any(|it| it.contains(fault)), "{faults:?}");
+        }
+        for (more, fault) in [
+            ("<script>console.error('planted')</script>", "planted"),
+            ("<script>planted()</script>", "a script broke off"),
+            (
+                "<img src='http://127.0.0.1:1/x.png'>",
+                "asks for http://127.0.0.1:1/x.png",
+            ),
+            ("<div style='width:500px'>x</div>", "390 pixels wide: it is"),
+        ] {
+            let faults = found(&format!("{FIGURE}{more}")).unwrap();
+            assert!(faults.iter().any(|it| it.contains(fault)), "{faults:?}");
+        }
+    }
+}
