@@ -3,6 +3,7 @@
 //! Files of `bench run` and of `cargo xtask cost` and `bench-peers` are both understood; [`side`] reads
 //! them. What is compared, and when a difference is one, [`crate::statistics::verdict`] says.
 
+pub mod peers;
 pub mod side;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub enum Metric {
     P99,
     /// The latency that 999 of 1000 keep to.
     P99_9,
+    /// The same of the requests that no rule fired on.
+    CleanP99,
     /// CPU time of client and daemon for a request.
     Cpu,
     /// Instructions of the whole machine for a request.
@@ -36,12 +39,13 @@ pub enum Metric {
 
 impl Metric {
     /// Those of times; a file of exact counts has [`Metric::Instructions`] only.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Iops,
         Self::Bandwidth,
         Self::P50,
         Self::P99,
         Self::P99_9,
+        Self::CleanP99,
         Self::Cpu,
     ];
 
@@ -54,6 +58,7 @@ impl Metric {
             Self::P50 => "p50",
             Self::P99 => "p99",
             Self::P99_9 => "p99_9",
+            Self::CleanP99 => "clean_p99",
             Self::Cpu => "cpu",
             Self::Instructions => "instructions",
         }

@@ -49,6 +49,8 @@ pub struct Order<'a> {
     pub job: &'a Job,
     /// What it runs on.
     pub device: &'a Path,
+    /// A file that its buffers are in.
+    pub shared_memory: Option<&'a Path>,
     /// What ends it.
     pub bound: Bound,
     /// Seed of its random offsets.
@@ -181,6 +183,10 @@ fn arguments(order: &Order<'_>) -> Vec<OsString> {
     if !order.job.names_device() {
         arguments.push(with_path("--filename=", &escaped(order.device)));
     }
+    if let Some(file) = order.shared_memory {
+        // The file stays as long as it is (`alloc_mem_mmap` in `memory.c`).
+        arguments.push(with_path("--iomem=mmapshared:", file));
+    }
     arguments.push(format!("--randseed={}", order.seed).into());
     match order.bound {
         Bound::Time(time) => {
@@ -270,6 +276,7 @@ mod tests {
         Order {
             job,
             device: Path::new("/dev/null"),
+            shared_memory: None,
             bound: Bound::Ios(1),
             seed: 7,
             limit: LONG,

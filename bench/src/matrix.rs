@@ -24,9 +24,10 @@ pub use support::Support;
 /// Version of the form.
 const VERSION: u32 = 1;
 /// The shipped matrices, by name.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 3] = [
     ("quick", include_str!("../matrices/quick.toml")),
     ("full", include_str!("../matrices/full.toml")),
+    ("peers", include_str!("../matrices/peers.toml")),
 ];
 
 /// The file.
@@ -116,7 +117,7 @@ impl Target {
 }
 
 /// What is done to the device at a moment of each run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MarkSpec {
     /// When, in ms since fio was started.
@@ -124,6 +125,9 @@ pub struct MarkSpec {
     /// Rules to add: names and words.
     #[serde(default)]
     pub add: BTreeMap<String, String>,
+    /// Rules to remove first, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rm: Vec<String>,
     /// Remove every rule first.
     #[serde(default)]
     pub heal: bool,
@@ -134,11 +138,13 @@ impl MarkSpec {
     #[must_use]
     pub fn name(&self) -> String {
         let heal = self.heal.then(|| "heal".to_owned());
+        let removed = self.rm.iter().map(|name| format!("rm {name}"));
         let rules = self
             .add
             .iter()
             .map(|(name, words)| format!("{name}: {words}"));
-        heal.into_iter().chain(rules).collect::<Vec<_>>().join("; ")
+        let all = heal.into_iter().chain(removed).chain(rules);
+        all.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -166,7 +172,8 @@ impl Matrix {
             Ok(text) => Self::parse(name_or_path, &text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BenchError::BadMatrix {
                 name: name_or_path.to_owned(),
-                detail: "there is no such file, and the matrices here are quick, full".to_owned(),
+                detail: "there is no such file, and the matrices here are quick, full, peers"
+                    .to_owned(),
             }),
             Err(source) => Err(BenchError::Io {
                 action: "read the matrix",
@@ -317,6 +324,8 @@ impl Group {
                 let paths: Vec<DataPath> = both.into_iter().filter(asked).collect();
                 path_pairs(&[Transport::PerIo], &paths)
             }
+            Peer::Nbd if base.target == "ram" => Vec::new(),
+            Peer::Nbd => vec![cell(None, None)],
             Peer::Loop | Peer::NullBlk | Peer::Brd | Peer::Given => vec![Cell {
                 target: peer.name().to_owned(),
                 queues: 1,

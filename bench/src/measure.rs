@@ -126,6 +126,7 @@ impl Bench {
         Order {
             job,
             device: &setup.device,
+            shared_memory: setup.shared_memory.as_deref(),
             bound,
             seed: setup.seed,
             limit: setup.limits.timeout + time,
@@ -270,6 +271,7 @@ mod tests {
             backing: Backing::Buffered,
             max_io_bytes: 512 << 10,
             daemon_pid: None,
+            shared_memory: None,
             limits: Limits::default(),
             seed: 1,
         }

@@ -145,6 +145,7 @@ pub(crate) mod tests {
             series,
             marks: Vec::new(),
             split: None,
+            shared_memory: None,
             raw: Some("raw/1.json".to_owned()),
         }
     }
@@ -217,6 +218,7 @@ pub(crate) mod tests {
 
     const RESULT: &str = include_str!("../../docs/schemas/bench-result.schema.json");
     const COMPARISON: &str = include_str!("../../docs/schemas/bench-compare.schema.json");
+    const STANDING: &str = include_str!("../../docs/schemas/bench-peers.schema.json");
 
     fn faults(schema: &str, value: &serde_json::Value) -> Vec<String> {
         let schema = serde_json::from_str(schema).unwrap();
@@ -270,5 +272,10 @@ pub(crate) mod tests {
         let comparison = compare(&side, &side, &options);
         let value = serde_json::to_value(&comparison).unwrap();
         assert_eq!(faults(COMPARISON, &value), Vec::<String>::new());
+        let standing = crate::compare::peers::Standing::of(&record(), &options);
+        let mut value = serde_json::to_value(&standing).unwrap();
+        assert_eq!(faults(STANDING, &value), Vec::<String>::new());
+        value["rows"][0]["metric"] = "speed".into();
+        assert_eq!(faults(STANDING, &value).len(), 1);
     }
 }

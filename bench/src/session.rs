@@ -5,6 +5,8 @@
 
 mod device;
 mod marking;
+mod peer;
+mod shared;
 mod split;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use crate::{Bench, Limits, Measured, Observer, Result, pins};
 
 pub use device::Stage;
 use marking::Marking;
+pub use peer::lacks;
 
 /// Intervals of a run's series.
 const INTERVALS: u32 = 20;
@@ -212,8 +215,10 @@ impl<'a> Session<'a> {
             };
             (run, raw)
         };
+        let (mut run, raw) = run;
+        run.shared_memory = opened.shared_memory()?;
         opened.close()?;
-        self.keep(at, run)
+        self.keep(at, (run, raw))
     }
 
     /// Puts a run into the record, and fio's report beside it.
@@ -270,6 +275,7 @@ fn run_result(round: u32, began_s: u64, measured: Measured) -> (RunResult, Strin
         series,
         marks: Vec::new(),
         split: None,
+        shared_memory: None,
         raw: None,
     };
     (run, measured.raw)

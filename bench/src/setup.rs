@@ -57,6 +57,8 @@ pub struct Setup {
     pub max_io_bytes: u64,
     /// The daemon, whose CPU time counts; `None` for a device that the kernel serves.
     pub daemon_pid: Option<u32>,
+    /// A file that fio's buffers are in, which it shares with the device.
+    pub shared_memory: Option<PathBuf>,
     /// How much to do.
     pub limits: Limits,
     /// Seed of fio's random offsets.
@@ -73,6 +75,7 @@ impl Setup {
             backing: Backing::of(&device.target),
             max_io_bytes: device.max_io_bytes.into(),
             daemon_pid: Some(device.daemon_pid),
+            shared_memory: None,
             limits,
             seed,
         }

@@ -4,6 +4,7 @@ mod answers;
 mod api_fuzz;
 mod backing;
 mod bad_input;
+mod bench_robust;
 mod bench_sessions;
 mod census;
 pub(crate) mod conformance;
@@ -30,6 +31,7 @@ mod latency;
 mod life_verbs;
 mod lifecycle;
 mod limits;
+mod metrics;
 mod nbd;
 mod operations;
 mod pages;
@@ -58,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
     let listed = [
         integrity::CASES,
         bench_sessions::CASES,
+        bench_robust::CASES,
         answers::CASES,
         direction::CASES,
         deferral::CASES,
@@ -79,6 +82,7 @@ pub(crate) fn all() -> Vec<Case> {
         fault_waits::CASES,
         files::CASES,
         top::CASES,
+        metrics::CASES,
         geometry::CASES,
         hold_data::CASES,
         holds::CASES,

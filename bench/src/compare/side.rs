@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Metric, Origin};
-use crate::record::{CellResult, Record, RunResult, store};
+use crate::record::{Cell, CellResult, Percentiles, Record, RunResult, store};
 use crate::statistics::number;
 use crate::{BenchError, Result};
 
@@ -92,7 +92,7 @@ impl Side {
         let values = record.cells.iter().flat_map(|cell| {
             let metrics = Metric::ALL.into_iter();
             metrics.map(move |metric| Values {
-                cell: cell.cell.to_string(),
+                cell: name(record, cell, metric),
                 job_text: cell.cell.job_text.clone(),
                 metric,
                 exact: false,
@@ -157,6 +157,26 @@ impl Side {
     }
 }
 
+/// What a cell is called. Clean requests are held against those of a run without rules, which is another cell,
+/// unless this record has that as well.
+fn name(record: &Record, cell: &CellResult, metric: Metric) -> String {
+    let plain = Cell {
+        faults: Vec::new(),
+        ..cell.cell.clone()
+    };
+    let has_plain = || record.cells.iter().any(|other| other.cell == plain);
+    match metric {
+        Metric::CleanP99 if !has_plain() => plain.to_string(),
+        _ => cell.cell.to_string(),
+    }
+}
+
+/// The requests that no rule fired on; all of them where no rules changed.
+fn clean(run: &RunResult) -> &Percentiles {
+    let split = run.split.as_ref();
+    split.map_or(&run.percentiles_ns, |split| &split.clean.percentiles_ns)
+}
+
 /// The values of a cell's runs.
 #[must_use]
 pub fn of_cell(cell: &CellResult, metric: Metric) -> Vec<f64> {
@@ -170,6 +190,7 @@ fn value(run: &RunResult, metric: Metric) -> f64 {
         Metric::P50 => number(run.percentiles_ns.p50),
         Metric::P99 => number(run.percentiles_ns.p99),
         Metric::P99_9 => number(run.percentiles_ns.p99_9),
+        Metric::CleanP99 => number(clean(run).p99),
         Metric::Cpu => run.job.cpu_ns_per_io,
         // Not in such a file.
         Metric::Instructions => f64::NAN,
@@ -207,6 +228,40 @@ mod tests {
         );
         let found = compare(&side(23_500.0), &side(23_600.0), &options);
         assert_eq!(found.verdict, Verdict::CannotTell);
+    }
+
+    #[test]
+    fn clean_requests_are_held_against_a_run_without_rules() {
+        use crate::record::tests::record;
+        use crate::record::{Part, Split};
+        let options = Options {
+            metrics: vec![Metric::P99, Metric::CleanP99],
+            least: 0.0,
+            seed: 1,
+        };
+        let (base, mut faulted) = (record(), record());
+        faulted.cells.truncate(1);
+        faulted.cells[0].cell.faults = vec!["late: delay:50ms".to_owned()];
+        for run in &mut faulted.cells[0].runs {
+            run.split = Some(Split {
+                clean: Part::of(run.histogram.clone()),
+                faulted: Part::of(vec![(50_000_000, 9)].into()),
+                unmatched: 0,
+                events_lost: 0,
+            });
+            run.percentiles_ns.p99 = 50_000_000;
+        }
+        let found = compare(&Side::of(&base), &Side::of(&faulted), &options);
+        assert_eq!(found.rows.len(), 1, "{found:?}");
+        assert_eq!(found.rows[0].metric, Metric::CleanP99);
+        assert_eq!(found.verdict, Verdict::CannotTell);
+        // What does touch the others is told.
+        for run in &mut faulted.cells[0].runs {
+            let clean = vec![(500_000, 900), (900_000, 100)].into();
+            run.split.as_mut().unwrap().clean = Part::of(clean);
+        }
+        let found = compare(&Side::of(&base), &Side::of(&faulted), &options);
+        assert_eq!(found.verdict, Verdict::Slower);
     }
 
     #[test]

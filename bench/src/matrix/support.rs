@@ -32,9 +32,9 @@ impl Support {
             let what = format!("bvecd with {} queues", cell.queues);
             return missing(what, "the driver makes no more queues than there are CPUs");
         }
-        if cell.data_path.as_deref() == Some("shared-memory") {
-            let reason = "fio does not share its memory, so every request would be copied";
-            return missing("data path shared-memory".to_owned(), reason);
+        if cell.data_path.as_deref() == Some("shared-memory") && cell.clients > 1 {
+            let what = format!("data path shared-memory with {} clients", cell.clients);
+            return missing(what, "fio's clients would all have the same buffers");
         }
         let paths = features
             .data_paths

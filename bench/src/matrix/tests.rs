@@ -70,16 +70,17 @@ fn peers_have_what_they_have() {
 #[test]
 fn what_is_not_here_is_named_once() {
     let (cells, missing) = cells(
-        "data_path = ['copy', 'zero-copy', 'shared-memory']\nqueues = [1, 8]\ndepth = [1, 32]",
+        "data_path = ['copy', 'zero-copy', 'shared-memory']\nqueues = [1, 8]\n\
+         job = ['rand-destination-4k-qd1', 'jobs4-source-4k-qd8']",
     );
-    assert_eq!(cells.len(), 2, "{cells:?}");
+    assert_eq!(cells.len(), 3, "{cells:?}");
     let named: Vec<&str> = missing.iter().map(|it| it.what.as_str()).collect();
     assert_eq!(
         named,
         [
             "zero-copy",
-            "data path shared-memory",
-            "bvecd with 8 queues"
+            "bvecd with 8 queues",
+            "data path shared-memory with 4 clients",
         ]
     );
     assert_eq!(missing[0].reason, "kernel < 6.15");

@@ -20,6 +20,8 @@ pub enum Peer {
     Loop,
     /// The kernel's `null_blk`.
     NullBlk,
+    /// The kernel's NBD client, served by nbdkit.
+    Nbd,
     /// The kernel's disk in memory.
     Brd,
     /// Any other block device, which was given.
@@ -28,11 +30,12 @@ pub enum Peer {
 
 impl Peer {
     /// All that are compared, bvecd first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Bvecd,
         Self::Rublk,
         Self::Loop,
         Self::NullBlk,
+        Self::Nbd,
         Self::Brd,
     ];
 
@@ -44,6 +47,7 @@ impl Peer {
             Self::Rublk => "rublk",
             Self::Loop => "loop",
             Self::NullBlk => "null_blk",
+            Self::Nbd => "nbd",
             Self::Brd => "brd",
             Self::Given => "given",
         }
@@ -97,6 +101,16 @@ impl Cell {
             depth: job.depth,
             clients: job.clients,
             faults: Vec::new(),
+        }
+    }
+
+    /// What backs it, in the words of a target: the kernel's drivers have only one.
+    #[must_use]
+    pub fn backing(&self) -> &str {
+        match self.peer {
+            Peer::NullBlk => "null",
+            Peer::Brd => "ram",
+            _ => &self.target,
         }
     }
 

@@ -1,5 +1,6 @@
 //! One run of one cell.
 
+use api::SharedMemoryStats;
 use serde::{Deserialize, Serialize};
 
 use crate::JobResult;
@@ -32,6 +33,10 @@ pub struct RunResult {
     /// Clean and faulted requests apart, where rules changed during the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// Requests that were served from memory that fio shares with the device, and those that were copied, warm-up
+    /// included; where the data path is `shared-memory`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_memory: Option<SharedMemoryStats>,
     /// fio's own report, a file beside the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<String>,

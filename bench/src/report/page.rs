@@ -125,6 +125,7 @@ fn verdict(record: &Record) -> Markup {
             wrong.push(format!("{}: {}", cell.cell, wrong_with(run)));
         }
     }
+    wrong.extend(copied(record));
     html! {
         @if wrong.is_empty() {
             div.verdict { "Every run did I/O, without an error, without wrong data, and left no pin behind." }
@@ -132,6 +133,22 @@ fn verdict(record: &Record) -> Markup {
             div.verdict.wrong { ul { @for what in wrong { li { (what) } } } }
         }
     }
+}
+
+/// Runs on shared memory whose requests did not all lie in it: they measure something else as well.
+fn copied(record: &Record) -> Vec<String> {
+    let runs = record.cells.iter().flat_map(|cell| {
+        let counted = |run: &RunResult| Some((run.round, run.shared_memory.clone()?));
+        let counted = cell.runs.iter().filter_map(counted);
+        counted.map(move |(round, counts)| (cell.cell.to_string(), round, counts))
+    });
+    // Whoever looks for partitions meanwhile has other memory.
+    let told = runs.filter(|(.., counts)| counts.copied * 100 > counts.shared);
+    told.map(|(cell, round, counts)| {
+        let (all, copied) = (counts.shared + counts.copied, counts.copied);
+        format!("{cell}: round {round}: {copied} of {all} requests were copied, not shared")
+    })
+    .collect()
 }
 
 fn wrong_with(run: &RunResult) -> String {
@@ -308,6 +325,11 @@ mod tests {
         let page = render(&record);
         assert!(page.contains("did not come to its end") && page.contains("round 2: 3 errors"));
         assert!(page.contains("nbdkit is not installed"));
+        record.cells[0].runs[0].shared_memory = Some(api::SharedMemoryStats {
+            shared: 90,
+            copied: 10,
+        });
+        assert!(render(&record).contains("10 of 100 requests were copied"));
     }
 
     #[test]

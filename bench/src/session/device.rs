@@ -5,18 +5,22 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use api::{BlockingClient, Call, Device, DeviceConfig, Event, TargetConfig, call};
+use api::{
+    BlockingClient, Call, DataPath, Device, DeviceConfig, Event, SharedMemoryStats, TargetConfig,
+    call,
+};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
+use super::peer::{self, Undo};
+use super::shared::SharedMemory;
 use crate::error::io_error;
-use crate::record::{Cell, Missing, Peer};
+use crate::record::{Cell, Peer};
 use crate::{Backing, BenchError, Limits, Result, Setup};
 
 /// Requests in flight a queue of a device: more than most jobs have.
-const QUEUE_DEPTH: u16 = 128;
+pub(super) const QUEUE_DEPTH: u16 = 128;
 /// Of block devices that do not say how long a request may be.
 const MAX_IO_BYTES: u64 = 512 << 10;
 
@@ -45,14 +49,14 @@ pub(super) struct Opened<'a> {
     pub(super) id: Option<u32>,
     stage: &'a Stage,
     made: Made,
+    shared: Option<SharedMemory>,
 }
 
 /// What must be undone.
 enum Made {
     Nothing,
     Device(u32),
-    Loop(PathBuf),
-    Rublk(String),
+    Peer(Undo),
 }
 
 impl Stage {
@@ -75,33 +79,6 @@ impl Stage {
             size_bytes: device.size_bytes,
             given: Some(device),
             backing: RefCell::new(None),
-        }
-    }
-
-    /// Why no device of a peer can be made here.
-    #[must_use]
-    pub fn lacks(&self, peer: Peer) -> Option<Missing> {
-        let needs = |there: bool, reason: &str| {
-            (!there).then(|| Missing {
-                what: peer.name().to_owned(),
-                reason: reason.to_owned(),
-            })
-        };
-        match peer {
-            Peer::Bvecd | Peer::Given => None,
-            Peer::NullBlk => needs(
-                is_there("/dev/nullb0"),
-                "no /dev/nullb0 (modprobe null_blk)",
-            ),
-            Peer::Brd => needs(is_there("/dev/ram0"), "no /dev/ram0 (modprobe brd)"),
-            Peer::Loop => needs(
-                is_there("/dev/loop-control") && program("losetup"),
-                "no /dev/loop-control or no losetup (modprobe loop)",
-            ),
-            Peer::Rublk => needs(
-                program("rublk"),
-                "rublk is not installed (cargo install rublk)",
-            ),
         }
     }
 
@@ -142,6 +119,7 @@ impl Stage {
             id,
             stage: self,
             made,
+            shared: None,
         };
         let limits = |size_bytes: u64| Limits {
             verify_size_bytes: limits.verify_size_bytes.min(size_bytes),
@@ -154,19 +132,26 @@ impl Stage {
         if cell.peer == Peer::Bvecd {
             let device = self.ask("make a device", call::add_device(&self.config(cell, seed)?))?;
             let setup = Setup::of_device(&device, limits(device.size_bytes), seed);
-            return Ok(opened(setup, Some(device.id), Made::Device(device.id)));
+            let mut opened = opened(setup, Some(device.id), Made::Device(device.id));
+            if device.data_path == DataPath::SharedMemory {
+                let shared = SharedMemory::of(self, &device, cell)?;
+                opened.setup.shared_memory = Some(shared.path());
+                opened.shared = Some(shared);
+            }
+            return Ok(opened);
         }
-        let (path, made) = self.peer(cell)?;
+        let (path, made) = peer::open(cell, || self.backing())?;
         let setup = Setup {
             data_path: cell.data_path.clone().unwrap_or_else(|| "-".to_owned()),
             backing: Backing::Buffered,
             max_io_bytes: max_io_bytes(&path),
             daemon_pid: None,
+            shared_memory: None,
             limits: limits(self.size_bytes),
             seed,
             device: path,
         };
-        Ok(opened(setup, None, made))
+        Ok(opened(setup, None, Made::Peer(made)))
     }
 
     fn config(&self, cell: &Cell, seed: u64) -> Result<DeviceConfig> {
@@ -209,53 +194,15 @@ impl Stage {
         *self.backing.borrow_mut() = Some((directory, path.clone()));
         Ok(path)
     }
-
-    /// The device of a peer, and what must be undone.
-    fn peer(&self, cell: &Cell) -> Result<(PathBuf, Made)> {
-        match cell.peer {
-            Peer::NullBlk => Ok(("/dev/nullb0".into(), Made::Nothing)),
-            Peer::Brd => Ok(("/dev/ram0".into(), Made::Nothing)),
-            Peer::Rublk => self.rublk(cell),
-            _ => {
-                let device = PathBuf::from(told("losetup", &["-f"])?.trim());
-                let file = self.backing()?;
-                told(
-                    "losetup",
-                    &[&device.to_string_lossy(), &file.to_string_lossy()],
-                )?;
-                Ok((device.clone(), Made::Loop(device)))
-            }
-        }
-    }
-
-    fn rublk(&self, cell: &Cell) -> Result<(PathBuf, Made)> {
-        // bvecd takes the lowest free numbers.
-        let number = "100".to_owned();
-        let depth = QUEUE_DEPTH.to_string();
-        let queues = cell.queues.to_string();
-        let file = self.backing()?;
-        let file = file.to_string_lossy();
-        let mut words = vec![
-            "add",
-            cell.target.as_str(),
-            "--number",
-            &number,
-            "--queue",
-            &queues,
-        ];
-        words.extend(["--depth", &depth, "--quiet"]);
-        if cell.target == "loop" {
-            words.extend(["--file", &file, "--buffered-io"]);
-        }
-        if cell.data_path.as_deref() == Some("auto-zero-copy") {
-            words.push("--zero-copy");
-        }
-        told("rublk", &words)?;
-        Ok((format!("/dev/ublkb{number}").into(), Made::Rublk(number)))
-    }
 }
 
 impl Opened<'_> {
+    /// What was shared and what was copied, on the data path for that.
+    pub(super) fn shared_memory(&self) -> Result<Option<SharedMemoryStats>> {
+        let shared = self.shared.as_ref();
+        shared.map(|shared| shared.since(self.stage)).transpose()
+    }
+
     /// Removes the device.
     pub(super) fn close(mut self) -> Result<()> {
         self.undo()
@@ -268,8 +215,7 @@ impl Opened<'_> {
                 let deleted = self.stage.ask("remove the device", call::delete_device(id));
                 deleted.map(|_| ())
             }
-            Made::Loop(path) => told("losetup", &["-d", &path.to_string_lossy()]).map(|_| ()),
-            Made::Rublk(number) => told("rublk", &["del", "--number", &number]).map(|_| ()),
+            Made::Peer(undo) => undo.run(),
         }
     }
 }
@@ -279,28 +225,6 @@ impl Drop for Opened<'_> {
         // Something else failed and is told.
         let _ = self.undo();
     }
-}
-
-/// Runs a program and returns what it says.
-fn told(program: &str, words: &[&str]) -> Result<String> {
-    let failed = |why: String| BenchError::Peer(format!("{program} {}: {why}", words.join(" ")));
-    let output = Command::new(program).args(words).output();
-    let output = output.map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(format!("{} {}", output.status, said.trim())));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn is_there(path: &str) -> bool {
-    Path::new(path).exists()
-}
-
-/// Whether a program is on the search path.
-fn program(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
 }
 
 /// The longest request of a block device.

@@ -78,6 +78,10 @@ impl<'a> Marking<'a> {
             self.stage
                 .ask("heal the device", call::heal(Some(self.device)))?;
         }
+        for name in &mark.rm {
+            self.stage
+                .ask("remove a rule", call::remove_rule(self.device, name))?;
+        }
         for (name, words) in &mark.add {
             let rule = Rule::parse(name, words).map_err(|error| BenchError::BadMatrix {
                 name: name.clone(),

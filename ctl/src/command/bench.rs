@@ -18,8 +18,10 @@ use crate::units::Size;
 
 mod compare;
 mod merge;
+mod peers;
 pub(crate) mod progress;
 mod report;
+mod scenario;
 mod session;
 
 /// What is done with jobs.
@@ -29,7 +31,8 @@ mod session;
   bvecctl bench run rand-destination-4k-qd1
   bvecctl bench run quick --out out
   bvecctl bench report out/result.json --html out/report.html
-  bvecctl bench compare before/result.json out/result.json")]
+  bvecctl bench compare before/result.json out/result.json
+  bvecctl bench peers --out peers")]
 pub(crate) enum Command {
     /// List the shipped jobs.
     #[command(after_help = "Examples:\n  bvecctl bench list\n  bvecctl bench list --json")]
@@ -53,11 +56,15 @@ finished. A matrix is `quick`, `full`, or a TOML file; docs/bench.md has its for
 
   bvecctl bench run quick --out out
   bvecctl bench run rand-destination-4k-qd1 --dev 0 --rounds 5 --out out
-  bvecctl bench run full --out out --shard 1/4")]
+  bvecctl bench run full --out out --shard 1/4
+  bvecctl bench run rand-destination-4k-qd16 --dev 0 --scenario late.toml --out out")]
     Run(Run),
     /// Compare two result files: faster, slower, or cannot tell.
     #[command(after_help = compare::EXAMPLES)]
     Compare(compare::Compare),
+    /// Measure bvecd next to others in one session: rublk, nbd, and the kernel's loop, null_blk and brd.
+    #[command(after_help = peers::EXAMPLES)]
+    Peers(peers::Peers),
     /// Make a page, a table, CSV or JUnit of a result file.
     #[command(after_help = report::EXAMPLES)]
     Report(report::Report),
@@ -101,6 +108,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Run(run) if session::is_meant(&run) => session::run(&run, context),
         Command::Run(run) => run_jobs(&run, context),
         Command::Compare(compare) => compare::run(&compare, context),
+        Command::Peers(peers) => peers::run(peers, context),
         Command::Report(report) => report::run(&report, context),
         Command::Merge(merge) => merge::run(&merge, context),
     }

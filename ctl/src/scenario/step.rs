@@ -85,6 +85,13 @@ pub(crate) struct Wait {
     pub(super) timeout: Span,
 }
 
+impl Wait {
+    /// How long, if time is all that is waited for.
+    pub(crate) fn time(&self) -> Option<std::time::Duration> {
+        self.time.map(|time| time.0)
+    }
+}
+
 const fn ten_seconds() -> Span {
     Span(std::time::Duration::from_secs(10))
 }

@@ -26,29 +26,29 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("bench::failures_are_clear", failures).within(120),
 ];
 
-const RESULT: &str = include_str!("../../../docs/schemas/bench-result.schema.json");
+pub(super) const RESULT: &str = include_str!("../../../docs/schemas/bench-result.schema.json");
 const COMPARISON: &str = include_str!("../../../docs/schemas/bench-compare.schema.json");
 
 /// A matrix of a few short runs.
-fn matrix(rounds: u32, runtime_ms: u32, groups: &str) -> String {
+pub(super) fn matrix(rounds: u32, runtime_ms: u32, groups: &str) -> String {
     format!(
         "version = 1\nname = \"test\"\nrounds = {rounds}\nruntime_ms = {runtime_ms}\nsize_mib = 4\n{groups}"
     )
 }
 
-fn record(directory: &Path) -> Option<Value> {
+pub(super) fn record(directory: &Path) -> Option<Value> {
     let text = fs::read(directory.join("result.json")).ok()?;
     Some(serde_json::from_slice(&text).unwrap())
 }
 
-fn runs(record: &Value) -> usize {
+pub(super) fn runs(record: &Value) -> usize {
     let cells = record["cells"].as_array().unwrap();
     let runs = |cell: &Value| cell["runs"].as_array().unwrap().len();
     cells.iter().map(runs).sum()
 }
 
 /// Processes of this name.
-fn processes(name: &str) -> usize {
+pub(super) fn processes(name: &str) -> usize {
     let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let named = all.filter(|entry| {
         fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
@@ -151,8 +151,17 @@ fn apart() -> Outcome {
 }
 
 /// A session that is running, once its first run is saved.
-fn begun(daemon: &Daemon, words: &[&str], out: &Path) -> Child {
-    let child = programs::command("bvecctl")
+pub(super) fn begun(daemon: &Daemon, words: &[&str], out: &Path) -> Child {
+    let child = started(daemon, words, out);
+    wait_for("the first run", || {
+        record(out).filter(|record| runs(record) > 0)
+    });
+    child
+}
+
+/// A session that has just been started.
+pub(super) fn started(daemon: &Daemon, words: &[&str], out: &Path) -> Child {
+    programs::command("bvecctl")
         .arg("--socket")
         .arg(daemon.socket())
         .args(["bench", "run"])
@@ -162,11 +171,7 @@ fn begun(daemon: &Daemon, words: &[&str], out: &Path) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    wait_for("the first run", || {
-        record(out).filter(|record| runs(record) > 0)
-    });
-    child
+        .unwrap()
 }
 
 fn interrupted() -> Outcome {

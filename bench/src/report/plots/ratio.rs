@@ -1,27 +1,27 @@
 //! bvecd against its peers: the ratio of their IOPS, with intervals.
 
 use super::Figure;
-use crate::record::{CellResult, Peer, Record};
+use crate::compare::{Metric, Options, peers};
+use crate::record::Record;
 use crate::report::axis::{Kind, Scale};
 use crate::report::number::three;
 use crate::report::svg::{Anchor, Svg, WIDTH};
 use crate::statistics::count;
-use crate::statistics::verdict::{Answer, Better, Question, Verdict};
+use crate::statistics::verdict::Verdict;
 
 const ROW: f64 = 34.0;
 const TOP: f64 = 12.0;
 const LEFT: f64 = 14.0;
 const RIGHT: f64 = WIDTH - 110.0;
 
-/// A peer that was measured with the same job, and what can be said.
-struct Pair {
-    name: String,
-    answer: Answer,
-}
-
 /// A row for each pair; nothing without peers.
 pub(super) fn figure(record: &Record) -> Option<Figure> {
-    let pairs = pairs(record);
+    let options = Options {
+        metrics: vec![Metric::Iops],
+        least: 0.0,
+        seed: record.plan.seed,
+    };
+    let pairs = peers::rows(record, &options);
     let ends = || pairs.iter().filter_map(|pair| pair.answer.interval);
     let low = ends()
         .map(|interval| interval.low)
@@ -41,7 +41,7 @@ pub(super) fn figure(record: &Record) -> Option<Figure> {
     svg.line("rule", (x.at(1.0), TOP), (x.at(1.0), bottom));
     for (index, pair) in pairs.iter().enumerate() {
         let y = TOP + ROW * count(index);
-        svg.text("label", (LEFT, y + 11.0), Anchor::Start, &pair.name);
+        svg.text("label", (LEFT, y + 11.0), Anchor::Start, &pair.cell);
         if let Some(interval) = pair.answer.interval {
             let class = match pair.answer.verdict {
                 Verdict::Faster => "good",
@@ -78,45 +78,4 @@ pub(super) fn figure(record: &Record) -> Option<Figure> {
         Vec::new(),
         svg,
     ))
-}
-
-fn pairs(record: &Record) -> Vec<Pair> {
-    let plain = |cell: &&CellResult| cell.cell.faults.is_empty() && !cell.runs.is_empty();
-    let ours = || {
-        record
-            .cells
-            .iter()
-            .filter(plain)
-            .filter(|cell| cell.cell.peer == Peer::Bvecd)
-    };
-    let theirs = record
-        .cells
-        .iter()
-        .filter(plain)
-        .filter(|cell| cell.cell.peer != Peer::Bvecd);
-    let both: Vec<(&CellResult, &CellResult)> = theirs
-        .flat_map(|peer| {
-            let same_job = move |cell: &&CellResult| cell.cell.job == peer.cell.job;
-            ours().filter(same_job).map(move |cell| (cell, peer))
-        })
-        .collect();
-    let answer = |(ours, peer): &(&CellResult, &CellResult)| Pair {
-        name: format!(
-            "{} / {}: {}",
-            ours.cell.device(),
-            peer.cell.device(),
-            ours.cell.job
-        ),
-        answer: Question {
-            base: &peer.values(|run| run.job.iops),
-            new: &ours.values(|run| run.job.iops),
-            better: Better::Higher,
-            exact: false,
-            questions: both.len(),
-            least: 0.0,
-            seed: record.plan.seed,
-        }
-        .answer(),
-    };
-    both.iter().map(answer).collect()
 }

@@ -17,11 +17,13 @@ Understands files of `bench run --out`, and those of `cargo xtask cost` and `ben
 difference is told when the bootstrap interval of the ratio leaves out 1 and the difference is above
 the noise floor, which is what equal things would differ by in one of twenty comparisons, judged
 from the repeats. Less than three repeats of a time say nothing. Ends with 1 when something is
-slower.
+slower. clean-p99 is that of the requests that no rule fired on, so that a run under a scenario can
+be held against one without.
 
 Examples:
   bvecctl bench compare before/result.json after/result.json
   bvecctl bench compare a.json b.json --metric iops,p99 --least 2
+  bvecctl bench compare without.json with.json --metric clean-p99
   bvecctl bench compare a.json b.json --json";
 
 /// Which files, and by what.
@@ -46,13 +48,14 @@ pub(crate) struct Compare {
 
 /// A metric on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Word {
+pub(super) enum Word {
     Iops,
     Bandwidth,
     P50,
     P99,
     #[value(name = "p99.9")]
     P99_9,
+    CleanP99,
     Cpu,
 }
 
@@ -64,6 +67,7 @@ impl From<Word> for Metric {
             Word::P50 => Self::P50,
             Word::P99 => Self::P99,
             Word::P99_9 => Self::P99_9,
+            Word::CleanP99 => Self::CleanP99,
             Word::Cpu => Self::Cpu,
         }
     }
@@ -91,7 +95,7 @@ pub(super) fn run(arguments: &Compare, context: &Context) -> Result<Exit> {
     })
 }
 
-const HEADS: [&str; 6] = ["cell", "metric", "base", "new", "ratio (95 %)", "verdict"];
+pub(super) const HEADS: [&str; 6] = ["cell", "metric", "base", "new", "ratio (95 %)", "verdict"];
 
 fn text(comparison: &Comparison) -> String {
     let rows: Vec<Vec<String>> = comparison.rows.iter().map(row).collect();
@@ -103,7 +107,7 @@ fn text(comparison: &Comparison) -> String {
     format!("{table}\n\n{verdict}")
 }
 
-fn row(row: &Row) -> Vec<String> {
+pub(super) fn row(row: &Row) -> Vec<String> {
     let answer = &row.answer;
     let ratio = answer.interval.map_or_else(
         || "-".to_owned(),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::bench::matrix::{Matrix, Planned, Support};
+use ::bench::matrix::{MarkSpec, Matrix, Planned, Support};
 use ::bench::record::{Cell, Missing, Peer, Record};
-use ::bench::session::{Session, Settings, Stage};
+use ::bench::session::{Session, Settings, Stage, lacks};
 use ::bench::{Bench, Job, Limits};
 use anyhow::Result;
 use api::call;
@@ -13,7 +13,7 @@ use clap::Args;
 
 use super::progress::Following;
 use super::report::{table, write};
-use super::{Run, is_right, wrong};
+use super::{Run, is_right, scenario, wrong};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Run only the I-th of N parts of a matrix.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     shard: Option<(usize, usize)>,
+    /// Change rules at marked times of each run, as a scenario says: its add, rm, heal and wait = { time }.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
     /// The revision that the record names.
     #[arg(long, value_name = "TEXT", default_value = "unknown")]
     revision: String,
@@ -57,7 +60,7 @@ fn shard(text: &str) -> std::result::Result<(usize, usize), String> {
 pub(super) fn is_meant(run: &Run) -> bool {
     let session = &run.session;
     let matrix = run.jobs.iter().any(|job| Matrix::is_meant(job));
-    matrix || session.out.is_some() || session.rounds.is_some()
+    matrix || session.out.is_some() || session.rounds.is_some() || session.scenario.is_some()
 }
 
 /// Runs it.
@@ -65,6 +68,17 @@ pub(super) fn is_meant(run: &Run) -> bool {
 /// # Errors
 /// A job or matrix cannot be used, something needed is missing, or a run fails; what was finished is saved.
 pub(super) fn run(run: &Run, context: &Context) -> Result<Exit> {
+    let (record, ended) = measure(run, context)?;
+    context.output.answer(&record, table)?;
+    ended?;
+    Ok(judged(&record))
+}
+
+/// Runs it, and returns what was finished, with how it ended.
+///
+/// # Errors
+/// As [`run`], before anything is measured.
+pub(super) fn measure(run: &Run, context: &Context) -> Result<(Record, ::bench::Result<()>)> {
     let interrupt = Interrupt::watch()?;
     let bench = Bench::default();
     let (stage, planned, missing, settings) = prepare(run, context)?;
@@ -91,13 +105,11 @@ pub(super) fn run(run: &Run, context: &Context) -> Result<Exit> {
             &out.join("report.html"),
         )?;
     }
-    context.output.answer(&record, table)?;
-    ended?;
-    Ok(judged(&record))
+    Ok((record, ended))
 }
 
 /// Says what is wrong with runs, and whether something is.
-fn judged(record: &Record) -> Exit {
+pub(super) fn judged(record: &Record) -> Exit {
     for cell in &record.cells {
         for run in cell.runs.iter().filter(|run| !is_right(&run.job)) {
             note(format!(
@@ -129,6 +141,10 @@ fn prepare(run: &Run, context: &Context) -> Result<Prepared> {
 }
 
 fn matrix(run: &Run, word: &str, context: &Context) -> Result<Prepared> {
+    if run.session.scenario.is_some() {
+        let message = "run a matrix with --scenario: its groups have marks of their own".to_owned();
+        return Err(Failure::Input(message).into());
+    }
     if run.dev.is_some() || run.ios.is_some() {
         let message =
             "run a matrix on --dev or for --ios: it makes its devices and has its own runtime"
@@ -148,7 +164,6 @@ fn matrix(run: &Run, word: &str, context: &Context) -> Result<Prepared> {
         matrix.size_bytes(),
     );
     let (planned, mut missing) = matrix.cells(&support)?;
-    let lacks = |peer: Peer| stage.lacks(peer);
     let wanted = |peer: Peer| planned.iter().any(|it| it.cell.peer == peer);
     missing.extend(
         Peer::ALL
@@ -179,11 +194,17 @@ fn matrix(run: &Run, word: &str, context: &Context) -> Result<Prepared> {
 
 fn jobs(run: &Run, context: &Context) -> Result<Prepared> {
     let jobs = run.load()?;
+    let scenario = run.session.scenario.as_deref();
+    let marks = scenario
+        .map(scenario::marks)
+        .transpose()?
+        .unwrap_or_default();
     let id = context.device(run.dev)?;
     let device = context.ask("find the device", call::device(id))?;
     let setup = run.setup(&device);
     let plan = |job: Job| Planned {
         cell: Cell {
+            faults: marks.iter().map(MarkSpec::name).collect(),
             data_path: Some(device.data_path.to_string()),
             transport: Some(device.transport.to_string()),
             ..Cell::new(
@@ -194,7 +215,7 @@ fn jobs(run: &Run, context: &Context) -> Result<Prepared> {
             )
         },
         job,
-        marks: Vec::new(),
+        marks: marks.clone(),
     };
     let planned: Vec<Planned> = jobs.into_iter().map(plan).collect();
     let settings = Settings {
