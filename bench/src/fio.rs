@@ -1,6 +1,7 @@
 //! fio as a child process.
 
-use std::ffi::OsString;
+mod arguments;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use crate::error::io_error;
 use crate::fio_log::{Log, Logs};
 use crate::fio_output::FioOutput;
 use crate::{BenchError, Job, Observer, Result};
+use arguments::{arguments, escaped, with_path};
 
 /// The oldest fio whose report and logs are understood.
 pub const LEAST: (u32, u32) = (3, 33);
@@ -164,55 +166,6 @@ impl Fio {
     }
 }
 
-/// The options that every run has. fio takes them as defaults that the job file may override.
-fn arguments(order: &Order<'_>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = [
-        // One process, so that killing it ends all of fio.
-        "--thread",
-        // A device that vanished must not come back as a regular file in /dev.
-        "--allow_file_create=0",
-        "--verify_state_save=0",
-        "--output-format=json+",
-        "--eta=always",
-        "--eta-newline=1000ms",
-    ]
-    .map(OsString::from)
-    .to_vec();
-    // Never beside the job file's own line: fio would take the device twice, as two files that overwrite each
-    // other, and what it verifies would be wrong.
-    if !order.job.names_device() {
-        arguments.push(with_path("--filename=", &escaped(order.device)));
-    }
-    if let Some(file) = order.shared_memory {
-        // The file stays as long as it is (`alloc_mem_mmap` in `memory.c`).
-        arguments.push(with_path("--iomem=mmapshared:", file));
-    }
-    arguments.push(format!("--randseed={}", order.seed).into());
-    match order.bound {
-        Bound::Time(time) => {
-            arguments.push("--time_based".into());
-            arguments.push(format!("--runtime={}ms", time.as_millis()).into());
-        }
-        Bound::Ios(ios) => arguments.push(format!("--number_ios={ios}").into()),
-        Bound::SizeBytes(bytes) => arguments.push(format!("--size={bytes}").into()),
-    }
-    arguments
-}
-
-/// fio separates file names by colons, unless they are escaped (`get_next_str` in `filesetup.c`).
-fn escaped(path: &Path) -> PathBuf {
-    match path.to_str() {
-        Some(text) => text.replace(':', "\\:").into(),
-        None => path.to_owned(),
-    }
-}
-
-fn with_path(option: &str, path: &Path) -> OsString {
-    let mut argument = OsString::from(option);
-    argument.push(path);
-    argument
-}
-
 /// The numbers of a version such as `fio-3.33` or `fio-3.39-31-gabc`.
 fn numbers(version: &str) -> Option<(u32, u32)> {
     let (major, rest) = version.strip_prefix("fio-")?.split_once('.')?;
@@ -348,20 +301,6 @@ mod tests {
     }
 
     #[test]
-    fn the_device_is_named_once() {
-        let named = Job::load("verify-4k-qd32").unwrap();
-        let text = named.text.replace("filename=${DEV}\n", "");
-        let unnamed = Job::parse("x", &text).unwrap();
-        for (job, by_option) in [(&named, false), (&unnamed, true)] {
-            let mut order = order(job);
-            order.device = Path::new("/dev/a:b");
-            let arguments = arguments(&order);
-            let option = std::ffi::OsStr::new("--filename=/dev/a\\:b");
-            assert_eq!(arguments.iter().any(|a| a == option), by_option);
-        }
-    }
-
-    #[test]
     fn an_old_fio_is_refused() {
         let _turn = turn();
         let directory = tempfile::tempdir().unwrap();
@@ -380,28 +319,5 @@ mod tests {
                 assert!(error.to_string().contains(says), "{error}");
             }
         }
-    }
-
-    #[test]
-    fn bounds_and_devices_become_options() {
-        let text = |bound| {
-            let job = Job::load("rand-destination-4k-qd1").unwrap();
-            let device = Path::new("/dev/a:b");
-            let arguments = arguments(&Order {
-                device,
-                bound,
-                ..order(&job)
-            });
-            let words: Vec<_> = arguments
-                .iter()
-                .map(|word| word.to_str().unwrap())
-                .collect();
-            words.join(" ")
-        };
-        let timed = text(Bound::Time(Duration::from_millis(1500)));
-        assert!(timed.contains("--time_based --runtime=1500ms"), "{timed}");
-        assert!(timed.contains("--randseed=7"));
-        assert!(text(Bound::Ios(5)).ends_with("--number_ios=5"));
-        assert!(text(Bound::SizeBytes(4096)).ends_with("--size=4096"));
     }
 }
