@@ -90,7 +90,7 @@ fi
 
 case " $WAYS " in *shared-memory*)
     mkdir -p /dev/shm
-    mountpoint -q /dev/shm || mount -t tmpfs tmpfs /dev/shm || die "no tmpfs"
+    grep -q ' /dev/shm ' /proc/mounts || mount -t tmpfs tmpfs /dev/shm || die "no tmpfs"
     dd if=/dev/zero of=$shared bs=1M count=16 2>/dev/null || die "no memory to share" ;;
 esac
 
@@ -102,9 +102,8 @@ while [ "$this" -le "$ROUNDS" ]; do
             for revision in $REVISIONS; do
                 bvecd_round "$this" "$revision" "$kind_of" "$path" || continue 2
             done
-            if [ "$PEERS" = 1 ] && [ "${path#*/}" = per-io ]; then
-                rublk_round "$this" "$kind_of" "${path%/*}"
-            fi
+            # rublk has these two ways.
+            case $PEERS$path in 1copy/per-io | 1auto-zero-copy/per-io) rublk_round "$this" "$kind_of" "${path%/*}" ;; esac
         done
     done
     [ "$FLOOR" = 0 ] || for path in $WAYS; do
