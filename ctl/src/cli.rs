@@ -42,10 +42,10 @@ Exit codes:
 #[command(name = "bvecctl", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Socket of bvecd.
-    #[arg(long, global = true, value_name = "PATH", default_value = api::paths::DEFAULT_SOCKET)]
+    #[arg(long, global = true, help_heading = "Global options", value_name = "PATH", default_value = api::paths::DEFAULT_SOCKET)]
     socket: PathBuf,
     /// Answer with one JSON object, or one a line where it streams.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
     #[command(subcommand)]
     command: Command,
