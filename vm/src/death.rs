@@ -123,8 +123,11 @@ pub fn sign_of(line: &str) -> Option<Sign> {
     if rcu_stall {
         return Some(Sign::Death);
     }
-    (line.contains("INFO: task ") && line.contains(" blocked for more than "))
-        .then_some(Sign::Warning)
+    // 7.x says between these words what the task waits for: "blocked in I/O wait for more than".
+    let is_hung = ["INFO: task ", " blocked ", "for more than "]
+        .iter()
+        .all(|words| line.contains(words));
+    is_hung.then_some(Sign::Warning)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Machine {
     pub cpus: u32,
     /// Memory in MiB; none means enough for the programs and 1 GiB at least.
     pub memory_mib: Option<u64>,
+    /// Memory nodes, each with an equal part of the memory; all CPUs are on the first.
+    pub nodes: u32,
     /// Insists that the virtual CPUs run at the same time, each on a CPU of the host: with a QEMU that
     /// does it reliably, fetched if need be, or not at all. Idle ones spin instead of sleeping, so that
     /// wake-ups between them are as fast as on a real machine, and the host's CPUs are busy.
@@ -40,6 +42,7 @@ impl Default for Machine {
         Self {
             cpus: 2,
             memory_mib: None,
+            nodes: 1,
             parallel: false,
             count_instructions: false,
             stock_command_line: false,
@@ -114,6 +117,7 @@ impl Machine {
                 "--parallel",
                 "it needs two virtual CPUs at least, and does not go with --count-instructions",
             ),
+            Self { nodes: 0 | 9.., .. } => wrong("--nodes", "1 to 8 memory nodes can be had"),
             Self {
                 memory_mib: Some(0..256),
                 ..
@@ -137,7 +141,7 @@ impl Machine {
             "q35,sata=off,smbus=off,usb=off,vmport=off,graphics=off",
         );
         args.pair("-smp", self.cpus.to_string());
-        args.pair("-m", boot.memory_mib.to_string());
+        self.memory(boot, &mut args);
         args.words(&[
             "-nodefaults",
             "-no-user-config",
@@ -170,6 +174,31 @@ impl Machine {
             args.pair("-device", "virtconsole,chardev=terminal");
         }
         args.0
+    }
+
+    /// The nodes of QEMU are memory backends, which together must be all of the memory.
+    fn memory(&self, boot: &Boot<'_>, args: &mut Arguments) {
+        let nodes = u64::from(self.nodes);
+        let part = boot.memory_mib / nodes;
+        args.pair("-m", (part * nodes).to_string());
+        if nodes == 1 {
+            return;
+        }
+        for node in 0..nodes {
+            args.pair(
+                "-object",
+                format!("memory-backend-ram,id=node{node},size={part}M"),
+            );
+            // A node without CPUs: to split them among nodes contradicts what the CPUs say of their caches.
+            let cpus = match node {
+                0 => format!(",cpus=0-{}", self.cpus - 1),
+                _ => String::new(),
+            };
+            args.pair(
+                "-numa",
+                format!("node,nodeid={node},memdev=node{node}{cpus}"),
+            );
+        }
     }
 
     fn accelerate(&self, boot: &Boot<'_>, args: &mut Arguments) {
@@ -323,6 +352,26 @@ mod tests {
     }
 
     #[test]
+    fn nodes_share_the_memory() {
+        let machine = Machine {
+            nodes: 2,
+            cpus: 4,
+            ..Machine::default()
+        };
+        let text = arguments(&machine, Accelerator::Tcg, (10, 0));
+        let first = "-object memory-backend-ram,id=node0,size=512M \
+                     -numa node,nodeid=0,memdev=node0,cpus=0-3 ";
+        let second =
+            "-object memory-backend-ram,id=node1,size=512M -numa node,nodeid=1,memdev=node1 ";
+        assert!(text.contains(&format!("{first}{second}")), "{text}");
+        let plain = arguments(&Machine::default(), Accelerator::Tcg, (10, 0));
+        assert!(
+            plain.contains("-m 1024 ") && !plain.contains("numa"),
+            "{plain}"
+        );
+    }
+
+    #[test]
     fn firmware_is_looked_for_in_order() {
         let text = arguments(&Machine::default(), Accelerator::Tcg, (10, 0));
         assert!(
@@ -383,6 +432,10 @@ mod tests {
             },
             Machine {
                 memory_mib: Some(64),
+                ..Machine::default()
+            },
+            Machine {
+                nodes: 0,
                 ..Machine::default()
             },
             Machine {

@@ -32,6 +32,9 @@ pub(crate) struct Guest {
     /// Memory, such as 2G [default: enough for the programs, 1G at least].
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
+    /// Divide the memory among so many nodes; all CPUs are on the first.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    nodes: u32,
     /// One instruction is one nanosecond of the guest's time, for counts that repeat.
     #[arg(long)]
     count_instructions: bool,
@@ -85,6 +88,7 @@ impl Guest {
             machine: Machine {
                 cpus,
                 memory_mib: self.memory.map(mebibytes).transpose()?,
+                nodes: self.nodes,
                 count_instructions: self.count_instructions,
                 parallel: self.parallel,
                 append: self.append,
@@ -157,6 +161,7 @@ mod tests {
         assert_eq!(vm.modules, ["xfs"]);
         assert!(vm.quiet && vm.optional_modules.contains(&"ublk_drv".to_owned()));
         assert_eq!(guest("--count-instructions").unwrap().machine.cpus, 1);
+        assert_eq!(guest("--nodes 2").unwrap().machine.nodes, 2);
         assert!(guest("--parallel").unwrap().machine.parallel);
         let words = guest("--append lockdown=confidentiality --append quiet").unwrap();
         assert_eq!(words.machine.append, ["lockdown=confidentiality", "quiet"]);
