@@ -7,6 +7,7 @@
 //! | [`Bench`] | what an experiment works with: disks, holds, puppets, ways to look |
 //! | [`puppet`] | processes that do as they are told, so that the controller is never blocked |
 //! | [`Lab`] | runs experiments with a bvecd of its own and judges them |
+//! | `stack.rs` | block devices of the kernel that are stacked on ours |
 //! | `standing.rs`, `kernel_log.rs` | what must hold after each: pins balanced, log clean, nothing left behind |
 //! | [`held_page`], [`medium_error`] | the two of the demo, which report and do not judge |
 //!
@@ -36,6 +37,7 @@ pub mod medium_error;
 mod page_counts;
 pub mod puppet;
 mod run;
+mod stack;
 mod standing;
 mod subject;
 mod sys;

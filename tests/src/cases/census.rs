@@ -1,5 +1,7 @@
 //! `bvecctl lab census`: what is known of pins on kernels since 6.5, row by row, and a planted leak.
 
+use std::path::Path;
+
 use api::DataPath;
 use serde_json::Value;
 
@@ -44,6 +46,14 @@ fn known() -> Outcome {
             // A small machine may have no room for huge pages; file systems need programs.
             let may_lack = row["place"] != "raw" || row["memory"] == "hugetlb";
             assert!(!why.is_empty() && may_lack, "{row}");
+            // A target of the kernel needs its modules and no program.
+            let modules: &[&str] = match row["place"].as_str() {
+                Some("lio-fileio") => &["target_core_file", "tcm_loop", "sd_mod"],
+                Some("nvmet-loop") => &["nvmet", "nvme_loop"],
+                _ => continue,
+            };
+            let is_loaded = |name: &&str| Path::new("/sys/module").join(name).exists();
+            assert!(!modules.iter().all(is_loaded), "{row}");
             continue;
         }
         counted += 1;

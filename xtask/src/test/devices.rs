@@ -39,6 +39,16 @@ const FOUND: [&str; 8] = [
 /// Modules that the tests use, beyond what the kernel loads by itself, and ublk_drv, which not every kernel has.
 const MODULES: [&str; 7] = ["loop", "null_blk", "brd", "xfs", "btrfs", "raid1", "nbd"];
 
+/// Modules of stacked devices, as far as the kernel has them.
+const STACKED: [&str; 6] = [
+    "sd_mod",
+    "target_core_file",
+    "tcm_loop",
+    "nvmet",
+    "nvme-fabrics",
+    "nvme-loop",
+];
+
 /// Runs the test programs one after the other; the filter follows as `"$@"`. Each reports its own
 /// result, and one that fails keeps none of the others from running.
 const SCRIPT: &str = "for program in $PROGRAMS; do $program; done; bvecd-suite \"$@\"";
@@ -116,6 +126,8 @@ fn guest(share: &Share, programs: &Programs, names: &[String], filter: &[String]
     let depth = share.depth.variable();
     env.extend(depth.map(|value| ("BVECD_FULL".to_owned(), value.to_owned())));
     let found = FOUND.map(PathBuf::from);
+    let plain = Vm::new(command);
+    let stacked = STACKED.map(str::to_owned);
     Vm {
         kernel: share.kernel.clone(),
         machine: Machine {
@@ -129,7 +141,8 @@ fn guest(share: &Share, programs: &Programs, names: &[String], filter: &[String]
             Depth::Ci => LIMIT,
             Depth::Cells | Depth::Full => FULL_LIMIT,
         }),
-        ..Vm::new(command)
+        optional_modules: [&plain.optional_modules[..], &stacked].concat(),
+        ..plain
     }
 }
 
