@@ -1,7 +1,9 @@
 //! What an experiment works with: disks, puppets, holds, and ways to look.
 
 mod disk;
+mod flight;
 mod mount;
+mod setting;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -20,7 +22,9 @@ use crate::puppet::order::{Mem, OpId};
 use crate::{LabError, PageCounts, Result};
 
 pub(crate) use disk::{Armed, Disk, Held};
+pub(crate) use flight::{OLD, Via, WRITTEN};
 pub(crate) use mount::{FsKind, Mount, command};
+pub(crate) use setting::{Setting, Swap};
 
 /// How long something may take that nothing holds up. Under emulation it takes milliseconds.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);

@@ -35,15 +35,7 @@ impl<'a> Subject<'a> {
 
     /// Adds a rule. When this returns, every queue decides by it.
     pub(crate) fn add_rule(&self, experiment: &str, words: &str) -> Result<AddedRule<'a>> {
-        let number = NEXT_RULE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("lab-{experiment}-{}-{number}", std::process::id());
-        let rule = Rule::parse(&name, words)?;
-        self.client.send(call::add_rule(self.device.id, &rule))?;
-        Ok(AddedRule {
-            client: self.client,
-            device: self.device.id,
-            rule,
-        })
+        AddedRule::add(self.client, self.device.id, experiment, words)
     }
 }
 
@@ -55,7 +47,25 @@ pub(crate) struct AddedRule<'a> {
     rule: Rule,
 }
 
-impl AddedRule<'_> {
+impl<'a> AddedRule<'a> {
+    /// Adds a rule to a device. When this returns, every queue decides by it.
+    pub(crate) fn add(
+        client: &'a BlockingClient,
+        device: u32,
+        experiment: &str,
+        words: &str,
+    ) -> Result<Self> {
+        let number = NEXT_RULE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("lab-{experiment}-{}-{number}", std::process::id());
+        let rule = Rule::parse(&name, words)?;
+        client.send(call::add_rule(device, &rule))?;
+        Ok(Self {
+            client,
+            device,
+            rule,
+        })
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.rule.name
     }

@@ -1,12 +1,16 @@
 //! A device of an experiment, and the requests that are held on it.
 
 use std::cell::Cell;
+use std::fs::File;
 
 use api::fault::Status;
-use api::{BlockingClient, Content, Device, Hex, Hold, PokeRequest, ReleaseRequest, Which, call};
+use api::{
+    BlockingClient, BufferConfig, Content, Device, Hex, Hold, PokeRequest, ReleaseRequest, Which,
+    call,
+};
 
 use crate::error::io_error;
-use crate::subject::{AddedRule, Subject};
+use crate::subject::AddedRule;
 use crate::{LabError, Result};
 
 /// A device, gone with everything it holds when dropped.
@@ -37,21 +41,31 @@ impl<'a> Disk<'a> {
         std::fs::write(path, value).map_err(io_error("set an attribute of the queue"))
     }
 
+    /// Registers a file of memory with it, for data path `shared-memory`.
+    pub(crate) fn share(&self, memory: File) -> Result<()> {
+        let call = call::add_buffer(self.device.id, &BufferConfig::default());
+        self.client.send(call.with_file(memory))?;
+        Ok(())
+    }
+
+    /// How many transfers lay in shared memory, and how many were copied.
+    pub(crate) fn shared_and_copied(&self) -> Result<(u64, u64)> {
+        let stats = self.client.send(call::stats(self.device.id))?;
+        let shared = stats.shared_memory;
+        Ok(shared.map_or((0, 0), |stats| (stats.shared, stats.copied)))
+    }
+
     /// Holds one request of `op` to sectors from this one on. When it returns, every queue decides by it.
-    pub(crate) fn arm(&self, op: &str, sector: u64, sectors: u64) -> Result<Armed<'_>> {
+    pub(crate) fn arm(&self, op: &str, sector: u64, sectors: u64) -> Result<Armed<'a>> {
         self.rule(&format!(
             "hold:max=60s where op={op},lba={sector}+{sectors} when count=1"
         ))
     }
 
     /// Adds a rule in words.
-    pub(crate) fn rule(&self, words: &str) -> Result<Armed<'_>> {
-        let subject = Subject {
-            client: self.client,
-            device: &self.device,
-        };
+    pub(crate) fn rule(&self, words: &str) -> Result<Armed<'a>> {
         Ok(Armed {
-            rule: subject.add_rule("x", words)?,
+            rule: AddedRule::add(self.client, self.device.id, "x", words)?,
             client: self.client,
             device: self.device.id,
             last: Cell::new(0),

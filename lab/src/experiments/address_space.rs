@@ -1,11 +1,10 @@
 //! What the owner of a destination does to its address space while the device is to write there.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Via};
 use crate::puppet::Puppet;
-use crate::puppet::order::{How, Job, Mem, Mode, Transfer};
+use crate::puppet::order::{Job, Mem};
 use crate::{Expected, Experiment, Need, Result};
 
-const OLD: u8 = 0xaa;
 const DATA: u8 = 0x11;
 
 const UNMAP: Experiment = Experiment {
@@ -153,15 +152,10 @@ fn done(bench: &Bench<'_>, puppet: &Puppet<'_>, job: Job, expected: i64) -> Resu
 }
 
 fn unmap(bench: &Bench<'_>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let mem = puppet.filled(4096, OLD)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = puppet.submit(Transfer::read(file, mem.all(), 1 << 20), How::Sync)?;
-    let held = bench.held(&armed, &puppet, read)?;
-    let pfn = bench.look(&puppet, mem, 0)?.pfn;
-    done(bench, &puppet, Job::Unmap(mem.all()), 0)?;
+    let flight = bench.held_read(Via::Sync)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
+    let pfn = bench.look(puppet, mem, 0)?.pfn;
+    done(bench, puppet, Job::Unmap(mem.all()), 0)?;
     let state = bench.frame(pfn)?;
     bench.see("map_count_in_flight", state.map_count);
     bench.see("pins_in_flight", state.pin_count);
@@ -169,8 +163,8 @@ fn unmap(bench: &Bench<'_>) -> Result<()> {
         "the page is kept while it is in flight",
         state.pin_count + state.ref_count > 0,
     );
-    held.release()?;
-    let count = puppet.finish("the read of the unmapped page", read)?;
+    flight.held.release()?;
+    let count = puppet.finish("the read of the unmapped page", flight.operation)?;
     bench.must("the read succeeds", count == 4096);
     // The frame may be somebody else's by now, so that its references say nothing.
     bench.see("pins_after", bench.frame(pfn)?.pin_count);
@@ -179,22 +173,17 @@ fn unmap(bench: &Bench<'_>) -> Result<()> {
 
 /// Holds a read, perturbs its destination, and looks where the frame and the data are then.
 fn stays(bench: &Bench<'_>, perturb: impl FnOnce(&Puppet<'_>, Mem) -> Result<Mem>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let mem = puppet.filled(4096, OLD)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = puppet.submit(Transfer::read(file, mem.all(), 1 << 20), How::Sync)?;
-    let held = bench.held(&armed, &puppet, read)?;
-    let pfn = bench.look(&puppet, mem, 0)?.pfn;
-    let mem = perturb(&puppet, mem)?;
-    let now = bench.look(&puppet, mem, 0)?.pfn;
-    held.poke(0, DATA, 4096)?;
-    held.release()?;
-    let count = puppet.finish("the read of the perturbed page", read)?;
+    let flight = bench.held_read(Via::Sync)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
+    let pfn = bench.look(puppet, mem, 0)?.pfn;
+    let mem = perturb(puppet, mem)?;
+    let now = bench.look(puppet, mem, 0)?.pfn;
+    flight.held.poke(0, DATA, 4096)?;
+    flight.held.release()?;
+    let count = puppet.finish("the read of the perturbed page", flight.operation)?;
     bench.must("the read succeeds", count == 4096);
     puppet.run(Job::Protect(mem.all(), libc::PROT_READ | libc::PROT_WRITE))?;
-    let after = bench.look(&puppet, mem, 0)?.pfn;
+    let after = bench.look(puppet, mem, 0)?.pfn;
     // A page table entry without access hides the frame from pagemap on some kernels.
     bench.see("same_frame", pfn == after && (now == 0 || now == pfn));
     bench.see("data_there", puppet.byte(mem.all())? == DATA);

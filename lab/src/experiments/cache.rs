@@ -2,7 +2,7 @@
 
 use api::DataPath;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Via, WRITTEN};
 use crate::puppet::Puppet;
 use crate::puppet::order::{FileId, How, Job, Memory, Mode, Transfer};
 use crate::{Expected, Experiment, Is, Need, Result};
@@ -21,7 +21,7 @@ const SYNC: Experiment = Experiment {
         Expected::bool("cached_old_bytes", true),
         Expected::bool("stale", false),
     ],
-    run: |bench| stale(bench, false),
+    run: |bench| stale(bench, Via::Sync),
     ..Experiment::BLANK
 };
 
@@ -38,7 +38,7 @@ pub(super) const ALL: &[Experiment] = &[
             Expected::bool("cached_old_bytes", true),
             Expected::bool("stale", true),
         ],
-        run: |bench| stale(bench, true),
+        run: |bench| stale(bench, Via::Aio),
         ..SYNC
     },
     Experiment {
@@ -105,25 +105,19 @@ fn byte_of(puppet: &Puppet<'_>, file: FileId) -> Result<u8> {
     puppet.byte(page.all())
 }
 
-fn stale(bench: &Bench<'_>, asynchronous: bool) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let direct = puppet.open(disk.path(), Mode::DIRECT)?;
-    let buffered = puppet.open(disk.path(), Mode::BUFFERED)?;
-    let mem = puppet.filled(4096, 0x5e)?;
-    let armed = disk.arm("write", 2048, 8)?;
-    let how = if asynchronous { How::Aio } else { How::Sync };
-    let write = puppet.submit(Transfer::write(direct, mem.all(), PLACE), how)?;
-    let held = bench.held(&armed, &puppet, write)?;
-    bench.see("cached_old_bytes", byte_of(&puppet, buffered)? == 0);
-    held.release()?;
-    let count = puppet.finish("the direct write", write)?;
+fn stale(bench: &Bench<'_>, via: Via) -> Result<()> {
+    let flight = bench.held_source(via)?;
+    let (puppet, direct) = (&flight.puppet, flight.file);
+    let buffered = puppet.open(&flight.path, Mode::BUFFERED)?;
+    bench.see("cached_old_bytes", byte_of(puppet, buffered)? == 0);
+    flight.held.release()?;
+    let count = puppet.finish("the direct write", flight.operation)?;
     bench.must("the write succeeds", count == 4096);
     bench.must(
         "the disk has the new bytes",
-        byte_of(&puppet, direct)? == 0x5e,
+        byte_of(puppet, direct)? == WRITTEN,
     );
-    bench.see("stale", byte_of(&puppet, buffered)? != 0x5e);
+    bench.see("stale", byte_of(puppet, buffered)? != WRITTEN);
     Ok(())
 }
 

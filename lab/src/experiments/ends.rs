@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bench::Bench;
-use crate::puppet::order::{How, Mode, Transfer};
+use crate::bench::{Bench, Via};
 use crate::{Danger, Expected, Experiment, Need, Result};
 
 const KILLED: Experiment = Experiment {
@@ -19,7 +18,7 @@ const KILLED: Experiment = Experiment {
         Expected::count("pins_while_held", 1).since(6, 5),
         Expected::bool("gone_after_release", true),
     ],
-    run: |bench| killed(bench, Submit::Sync),
+    run: |bench| killed(bench, Via::Sync),
     ..Experiment::BLANK
 };
 
@@ -31,7 +30,7 @@ pub(super) const ALL: &[Experiment] = &[
         question: "A process is killed while its AIO read is held: does it end?",
         prediction: "Not before the request is complete: exit_aio waits for it",
         source: "exit_aio (fs/aio.c)",
-        run: |bench| killed(bench, Submit::Aio),
+        run: |bench| killed(bench, Via::Aio),
         ..KILLED
     },
     Experiment {
@@ -46,7 +45,7 @@ pub(super) const ALL: &[Experiment] = &[
             Expected::count("map_count_while_held", 0),
             Expected::bool("gone_after_release", true),
         ],
-        run: |bench| killed(bench, Submit::Ring),
+        run: |bench| killed(bench, Via::Ring),
         ..KILLED
     },
     Experiment {
@@ -65,27 +64,10 @@ pub(super) const ALL: &[Experiment] = &[
     },
 ];
 
-#[derive(Clone, Copy)]
-enum Submit {
-    Sync,
-    Aio,
-    Ring,
-}
-
-fn killed(bench: &Bench<'_>, submit: Submit) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let how = match submit {
-        Submit::Sync => How::Sync,
-        Submit::Aio => How::Aio,
-        Submit::Ring => How::Ring(puppet.ring()?),
-    };
-    let mem = puppet.filled(4096, 0xaa)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = puppet.submit(Transfer::read(file, mem.all(), 1 << 20), how)?;
-    let held = bench.held(&armed, &puppet, read)?;
-    let pfn = bench.look(&puppet, mem, 0)?.pfn;
+fn killed(bench: &Bench<'_>, via: Via) -> Result<()> {
+    let flight = bench.held_read(via)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
+    let pfn = bench.look(puppet, mem, 0)?.pfn;
     puppet.kill();
     bench.see(
         "gone_while_held",
@@ -95,8 +77,8 @@ fn killed(bench: &Bench<'_>, submit: Submit) -> Result<()> {
     bench.see("pins_while_held", state.pin_count);
     bench.see("map_count_while_held", state.map_count);
     bench.must("the page is kept", state.pin_count + state.ref_count > 0);
-    held.poke(0, 0x11, 4096)?;
-    held.release()?;
+    flight.held.poke(0, 0x11, 4096)?;
+    flight.held.release()?;
     bench.see(
         "gone_after_release",
         puppet.ends_within(crate::bench::LIMIT)?,
@@ -105,15 +87,9 @@ fn killed(bench: &Bench<'_>, submit: Submit) -> Result<()> {
 }
 
 fn exec(bench: &Bench<'_>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let ring = puppet.ring()?;
-    let mem = puppet.filled(4096, 0xaa)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = puppet.submit(Transfer::read(file, mem.all(), 1 << 20), How::Ring(ring))?;
-    let held = bench.held(&armed, &puppet, read)?;
-    let pfn = bench.look(&puppet, mem, 0)?.pfn;
+    let flight = bench.held_read(Via::Ring)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
+    let pfn = bench.look(puppet, mem, 0)?.pfn;
     puppet.begin_exec()?;
     bench.see(
         "started_while_held",
@@ -122,8 +98,8 @@ fn exec(bench: &Bench<'_>) -> Result<()> {
     let state = bench.frame(pfn)?;
     bench.see("pins_while_held", state.pin_count);
     bench.see("map_count_while_held", state.map_count);
-    held.poke(0, 0x11, 4096)?;
-    held.release()?;
+    flight.held.poke(0, 0x11, 4096)?;
+    flight.held.release()?;
     bench.see(
         "started_after_release",
         puppet.has_begun(crate::bench::LIMIT)?,

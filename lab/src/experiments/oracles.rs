@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Via};
 use crate::error::io_error;
 use crate::puppet::order::{How, Mode, Order, Transfer};
 use crate::{Expected, Experiment, Need, Result};
@@ -65,50 +65,38 @@ fn clear_soft_dirty(pid: u32) -> Result<()> {
 }
 
 fn soft_dirty(bench: &Bench<'_>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let mem = puppet.filled(8192, 0xaa)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = Transfer::read(file, mem.part(0, 4096), 1 << 20);
-    let read = puppet.submit(read, How::Sync)?;
-    let held = bench.held(&armed, &puppet, read)?;
-    let before = bench.pagemap_bit(&puppet, mem, 4096, SOFT_DIRTY)?;
+    let flight = bench.held_read(Via::Sync)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
+    let before = bench.pagemap_bit(puppet, mem, 4096, SOFT_DIRTY)?;
     bench.must("a page that was stored to is soft-dirty", before);
     clear_soft_dirty(puppet.pid())?;
-    bench.see("held_page", bench.pagemap_bit(&puppet, mem, 0, SOFT_DIRTY)?);
+    bench.see("held_page", bench.pagemap_bit(puppet, mem, 0, SOFT_DIRTY)?);
     bench.see(
         "neighbour",
-        bench.pagemap_bit(&puppet, mem, 4096, SOFT_DIRTY)?,
+        bench.pagemap_bit(puppet, mem, 4096, SOFT_DIRTY)?,
     );
-    held.release()?;
-    puppet.finish("the read to come back", read)?;
+    flight.held.release()?;
+    puppet.finish("the read to come back", flight.operation)?;
     clear_soft_dirty(puppet.pid())?;
     bench.see(
         "held_page_after",
-        bench.pagemap_bit(&puppet, mem, 0, SOFT_DIRTY)?,
+        bench.pagemap_bit(puppet, mem, 0, SOFT_DIRTY)?,
     );
     Ok(())
 }
 
 fn exclusive(bench: &Bench<'_>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let mem = puppet.filled(8192, 0xaa)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = Transfer::read(file, mem.part(0, 4096), 1 << 20);
-    let read = puppet.submit(read, How::Sync)?;
-    let held = bench.held(&armed, &puppet, read)?;
+    let flight = bench.held_read(Via::Sync)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
     let child = puppet.fork()?;
-    bench.see("held_page", bench.pagemap_bit(&puppet, mem, 0, EXCLUSIVE)?);
+    bench.see("held_page", bench.pagemap_bit(puppet, mem, 0, EXCLUSIVE)?);
     bench.see(
         "neighbour",
-        bench.pagemap_bit(&puppet, mem, 4096, EXCLUSIVE)?,
+        bench.pagemap_bit(puppet, mem, 4096, EXCLUSIVE)?,
     );
     bench.see("child_page", bench.pagemap_bit(&child, mem, 0, EXCLUSIVE)?);
-    held.release()?;
-    puppet.finish("the read to come back", read)?;
+    flight.held.release()?;
+    puppet.finish("the read to come back", flight.operation)?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Via};
 use crate::error::io_error;
 use crate::puppet::order::{How, Mode, Order, Transfer};
 use crate::{Expected, Experiment, Need, Result};
@@ -79,32 +79,22 @@ fn leak(bench: &Bench<'_>) -> Result<()> {
 }
 
 fn change(bench: &Bench<'_>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let mem = puppet.filled(4096, 0x41)?;
-    let armed = disk.arm("write", 2048, 8)?;
-    let write = puppet.submit(Transfer::write(file, mem.all(), 1 << 20), How::Sync)?;
-    let held = bench.held(&armed, &puppet, write)?;
-    let before = held.byte(77)?;
+    let flight = bench.held_source(Via::Sync)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
+    let before = flight.held.byte(77)?;
     puppet.fill(mem.part(77, 1), 0x42)?;
-    bench.see("source_changed", held.byte(77)? != before);
-    held.release()?;
-    puppet.finish("the write", write).map(drop)
+    bench.see("source_changed", flight.held.byte(77)? != before);
+    flight.held.release()?;
+    puppet.finish("the write", flight.operation).map(drop)
 }
 
 fn stale(bench: &Bench<'_>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let mem = puppet.filled(4096, 0xaa)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = puppet.submit(Transfer::read(file, mem.all(), 1 << 20), How::Sync)?;
-    let held = bench.held(&armed, &puppet, read)?;
-    held.shorten(512)?;
+    let flight = bench.held_read(Via::Sync)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
+    flight.held.shorten(512)?;
     bench.see("planted", true);
-    let count = puppet.finish("the read that was answered early", read)?;
-    let filled = puppet.load(mem.all())? == vec![0; 4096];
+    let count = puppet.finish("the read that was answered early", flight.operation)?;
+    let filled = puppet.load(mem.part(0, 4096))? == vec![0; 4096];
     bench.must(
         "what a read counts is what it filled",
         count == 4096 && filled,
@@ -113,17 +103,12 @@ fn stale(bench: &Bench<'_>) -> Result<()> {
 }
 
 fn early_look(bench: &Bench<'_>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let mem = puppet.filled(4096, 0xaa)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = puppet.submit(Transfer::read(file, mem.all(), 1 << 20), How::Sync)?;
-    let held = bench.held(&armed, &puppet, read)?;
+    let flight = bench.held_read(Via::Sync)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
     let taken = puppet.load(mem.all())?;
     bench.see("planted", true);
-    held.release()?;
-    puppet.finish("the read", read)?;
+    flight.held.release()?;
+    puppet.finish("the read", flight.operation)?;
     bench.must(
         "what the client took is what was read",
         taken == puppet.load(mem.all())?,

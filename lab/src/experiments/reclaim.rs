@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::bench::{Bench, command};
+use crate::bench::{Bench, Setting, Swap, Via};
 use crate::error::io_error;
 use crate::puppet::order::{How, Job, Mode, Transfer};
 use crate::{Danger, Expected, Experiment, Need, Result};
@@ -55,70 +55,39 @@ pub(super) const ALL: &[Experiment] = &[
     },
 ];
 
-/// A file of sysfs that gets its old value back.
-struct Set {
-    path: &'static str,
-    old: String,
-}
+/// The compressed swap device, sized for as long as the value lives.
+struct Zram;
 
-impl Set {
-    fn to(path: &'static str, value: &str) -> Result<Self> {
-        let old = fs::read_to_string(path).map_err(io_error("read a setting"))?;
-        fs::write(path, value).map_err(io_error("change a setting"))?;
-        Ok(Self { path, old })
-    }
-}
-
-impl Drop for Set {
-    fn drop(&mut self) {
-        // It could be written before.
-        let _ = fs::write(self.path, self.old.trim());
-    }
-}
-
-/// The swap device, gone when dropped.
-struct Swap;
-
-impl Swap {
-    fn on() -> Result<Self> {
+impl Zram {
+    fn sized() -> Result<Self> {
         fs::write("/sys/block/zram0/disksize", "64M").map_err(io_error("size the swap device"))?;
-        let swap = Self;
-        command("mkswap", &["/dev/zram0"])?;
-        command("swapon", &["/dev/zram0"])?;
-        Ok(swap)
+        Ok(Self)
     }
 }
 
-impl Drop for Swap {
+impl Drop for Zram {
     fn drop(&mut self) {
-        // What fails here was not on.
-        let _ = command("swapoff", &["/dev/zram0"]);
         let _ = fs::write("/sys/block/zram0/reset", "1");
     }
 }
 
 fn swap(bench: &Bench<'_>) -> Result<()> {
-    let _swap = Swap::on()?;
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let mem = puppet.filled(8192, 0xaa)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = Transfer::read(file, mem.part(0, 4096), 1 << 20);
-    let read = puppet.submit(read, How::Sync)?;
-    let held = bench.held(&armed, &puppet, read)?;
-    let before = bench.look(&puppet, mem, 0)?.pfn;
+    let _zram = Zram::sized()?;
+    let _swap = Swap::on("/dev/zram0")?;
+    let flight = bench.held_read(Via::Sync)?;
+    let (puppet, mem) = (&flight.puppet, flight.mem);
+    let before = bench.look(puppet, mem, 0)?.pfn;
     let out = bench.until("the neighbour to be swapped out", || {
         puppet.run(Job::Advise(mem.all(), libc::MADV_PAGEOUT))?;
-        let out = bench.pagemap_bit(&puppet, mem, 4096, SWAPPED)?;
+        let out = bench.pagemap_bit(puppet, mem, 4096, SWAPPED)?;
         Ok(out.then_some(()))
     });
     bench.see("neighbour_swapped", out.is_ok());
-    bench.see("held_swapped", bench.pagemap_bit(&puppet, mem, 0, SWAPPED)?);
-    bench.see("same_frame", bench.look(&puppet, mem, 0)?.pfn == before);
-    held.poke(0, 0x11, 4096)?;
-    held.release()?;
-    puppet.finish("the read into the page", read)?;
+    bench.see("held_swapped", bench.pagemap_bit(puppet, mem, 0, SWAPPED)?);
+    bench.see("same_frame", bench.look(puppet, mem, 0)?.pfn == before);
+    flight.held.poke(0, 0x11, 4096)?;
+    flight.held.release()?;
+    puppet.finish("the read into the page", flight.operation)?;
     bench.see("data_there", puppet.byte(mem.all())? == 0x11);
     bench.must(
         "the neighbour comes back",
@@ -139,9 +108,9 @@ fn ksm(bench: &Bench<'_>) -> Result<()> {
     let before = bench.look(&puppet, mem, 0)?.pfn;
     puppet.run(Job::Advise(mem.all(), libc::MADV_MERGEABLE))?;
     let _settings = [
-        Set::to("/sys/kernel/mm/ksm/sleep_millisecs", "1")?,
-        Set::to("/sys/kernel/mm/ksm/pages_to_scan", "2000")?,
-        Set::to("/sys/kernel/mm/ksm/run", "1")?,
+        Setting::to("/sys/kernel/mm/ksm/sleep_millisecs", "1")?,
+        Setting::to("/sys/kernel/mm/ksm/pages_to_scan", "2000")?,
+        Setting::to("/sys/kernel/mm/ksm/run", "1")?,
     ];
     let scans = || -> Result<u64> {
         let text = fs::read_to_string("/sys/kernel/mm/ksm/full_scans");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Via};
 use crate::puppet::order::{How, Memory, Mode, Order, Transfer};
 use crate::{Expected, Experiment, Need, Result};
 
@@ -220,25 +220,19 @@ fn fork(bench: &Bench<'_>) -> Result<()> {
 }
 
 fn cancel(bench: &Bench<'_>) -> Result<()> {
-    let disk = bench.disk()?;
-    let puppet = bench.puppet()?;
-    let file = puppet.open(disk.path(), Mode::DIRECT)?;
-    let ring = puppet.ring()?;
-    let mem = puppet.filled(4096, 0xaa)?;
-    let armed = disk.arm("read", 2048, 8)?;
-    let read = puppet.submit(Transfer::read(file, mem.all(), 1 << 20), How::Ring(ring))?;
-    let held = bench.held(&armed, &puppet, read)?;
-    let cancel = puppet.cancel(read)?;
+    let flight = bench.held_read(Via::Ring)?;
+    let puppet = &flight.puppet;
+    let cancel = puppet.cancel(flight.operation)?;
     bench.see(
         "cancel",
         puppet.finish("the cancel to be answered", cancel)?,
     );
-    let early = puppet.poll(read, Duration::from_millis(50))?;
+    let early = puppet.poll(flight.operation, Duration::from_millis(50))?;
     bench.see("ended_while_held", early.is_some());
-    held.release()?;
+    flight.held.release()?;
     bench.see(
         "read",
-        puppet.finish("the read that was not cancelled", read)?,
+        puppet.finish("the read that was not cancelled", flight.operation)?,
     );
     Ok(())
 }
