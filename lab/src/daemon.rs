@@ -105,6 +105,11 @@ impl OwnDaemon {
         Ok(self.ended)
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.status()?.is_some())
+    }
+
     /// Asks it to end and waits; kills it when that takes too long.
     ///
     /// # Errors
@@ -131,9 +136,14 @@ impl OwnDaemon {
         }
     }
 
+    /// Kills it as a crash would, and does not wait: what it still waits for may be for the caller to release.
+    pub(crate) fn begin_kill(&self) -> Result<()> {
+        self.signal(Signal::SIGKILL)
+    }
+
     /// Kills it as a crash would, and waits until it is gone.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        self.signal(Signal::SIGKILL)?;
+        self.begin_kill()?;
         let status = self.child.wait().map_err(io_error("wait for bvecd"))?;
         self.ended = Some(status);
         Ok(())

@@ -53,6 +53,8 @@ impl Experiment {
 
 /// Why experiments on file systems take their time.
 pub(crate) const MAKES_A_FILE_SYSTEM: &str = "it makes a file system";
+/// Why experiments on the end of a server take their time.
+pub(crate) const STARTS_A_SERVER: &str = "it starts a server of its own, and its heir";
 
 /// What an experiment needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

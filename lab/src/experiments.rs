@@ -25,17 +25,24 @@ mod early_data;
 mod ends;
 mod files;
 mod fork;
+mod handed_down;
+mod mirror;
 mod oracles;
 mod pin_delta;
 mod pin_more;
 mod pipes;
 mod placement;
 mod planted;
+mod protection;
 mod reclaim;
 mod refused;
 mod registered;
+mod shared_memory;
 mod stability;
+mod stable_writes;
 mod stacked;
+mod swap_device;
+mod time_out;
 mod unstable;
 
 use crate::Experiment;
@@ -49,18 +56,25 @@ pub const ALL: &[&[Experiment]] = &[
     registered::ALL,
     early_data::ALL,
     unstable::ALL,
+    protection::ALL,
     stability::ALL,
+    stable_writes::ALL,
     cache::ALL,
     fork::ALL,
     address_space::ALL,
     files::ALL,
     placement::ALL,
     reclaim::ALL,
+    swap_device::ALL,
+    shared_memory::ALL,
     stacked::ALL,
+    mirror::ALL,
+    handed_down::ALL,
     pipes::ALL,
     oracles::ALL,
     ends::ALL,
     death::ALL,
+    time_out::ALL,
 ];
 
 /// Those that plant a defect which the lab must find.

@@ -12,6 +12,7 @@ mod area;
 pub(crate) mod buffer;
 mod ring;
 mod transfer;
+mod userfault;
 pub(crate) mod vectors;
 
 use std::fs::File;
@@ -29,6 +30,7 @@ use nix::unistd::Pid;
 pub(crate) use area::Area;
 pub(crate) use ring::Ring;
 pub(crate) use transfer::{Aio, Span, Way, secret, transfer, vmsplice};
+pub(crate) use userfault::move_pages;
 
 /// Size of a page and of every read, in bytes.
 pub(crate) const PAGE_BYTES: usize = 4096;

@@ -24,9 +24,24 @@ const THEIRS: [&str; 6] = [
     "losetup",
 ];
 /// Modules beside those that every guest loads, as far as the kernel has them.
-const MODULES: [&str; 5] = ["xfs", "btrfs", "dm-crypt", "raid1", "zram"];
+const MODULES: [&str; 12] = [
+    "xfs",
+    "btrfs",
+    "dm-crypt",
+    "dm-integrity",
+    "raid1",
+    "zram",
+    "sd_mod",
+    "target_core_file",
+    "tcm_loop",
+    "nvmet",
+    "nvme-fabrics",
+    "nvme-loop",
+];
 /// Requests of several processes are held at once.
 const CPUS: u32 = 4;
+/// So that a page can be asked to move from one to another.
+const NODES: u32 = 2;
 /// Huge pages and two memory nodes want some room.
 const MEMORY_MIB: u64 = 2048;
 /// A full set takes under four minutes under emulation.
@@ -72,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         machine: Machine {
             cpus: CPUS,
             memory_mib: Some(MEMORY_MIB),
+            nodes: NODES,
             ..Machine::default()
         },
         programs,

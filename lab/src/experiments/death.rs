@@ -2,8 +2,10 @@
 
 use api::{DataPath, DeviceConfig, TargetConfig, call};
 
+use super::handed_down::remove_left;
 use crate::bench::{Bench, Disk};
 use crate::daemon::OwnDaemon;
+use crate::experiment::STARTS_A_SERVER;
 use crate::puppet::order::{How, Mode, Transfer};
 use crate::{Danger, Expected, Experiment, Need, Result};
 
@@ -16,6 +18,7 @@ pub(super) const ALL: &[Experiment] = &[Experiment {
     refuted_by: "A read that hangs or succeeds, changed bytes, or a pin that stays",
     needs: &[Need::Counts, Need::Path(DataPath::UserCopy)],
     danger: Danger::DState,
+    slow: Some(STARTS_A_SERVER),
     expected: &[
         Expected::count("read", -5),
         Expected::bool("memory_untouched", true),
@@ -30,16 +33,10 @@ fn run(bench: &Bench<'_>) -> Result<()> {
     let mut daemon = OwnDaemon::start(bench.directory, bench.interrupted)?;
     let mut left = None;
     let result = die(bench, &mut daemon, &mut left);
-    // Its socket is of no use any more, and its directory says which device it has left.
-    let _ = std::fs::remove_file(daemon.socket());
+    let socket = daemon.socket().to_owned();
     drop(daemon);
     if let Some(id) = left {
-        let heir = OwnDaemon::start(bench.directory, bench.interrupted)?;
-        let node = format!("/sys/class/ublk-char/ublkc{id}");
-        bench.until("the dead server's device to be removed", || {
-            heir.client.send(call::reap())?;
-            Ok((!std::path::Path::new(&node).exists()).then_some(()))
-        })?;
+        remove_left(bench, &socket, id)?;
     }
     result
 }

@@ -59,6 +59,10 @@ pub(super) fn prepare(things: &Things, job: Job) -> io::Result<Run> {
             let area = things.area(part.area)?;
             Box::new(move || Ok(Answer::Done(area.migrate(part.at, node)?.into())))
         }
+        Job::Move(from, to) => {
+            let (from, to) = (things.span(from)?, things.span(to)?);
+            Box::new(move || sys::move_pages(from, to).and_then(|()| done()))
+        }
         Job::Vmsplice(pipe, part) => {
             let (pipe, span) = (things.file(pipe.0)?, things.span(part)?);
             Box::new(move || count(sys::vmsplice(&pipe, span)?))

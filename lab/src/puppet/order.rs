@@ -167,6 +167,8 @@ pub(crate) enum Job {
     Take(FileId, usize),
     /// move_pages(2) of the first page to a node: its node, or a negative errno.
     Migrate(Part, i32),
+    /// `UFFDIO_MOVE` of pages from the first to the second, where none is.
+    Move(Part, Part),
 }
 
 /// How a transfer is done that the puppet does not wait for.
