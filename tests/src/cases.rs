@@ -27,6 +27,7 @@ mod holds;
 mod integrity;
 mod kill_storm;
 mod lab_bites;
+mod lab_denied;
 mod latency;
 mod life_verbs;
 mod lifecycle;
@@ -94,6 +95,7 @@ pub(crate) fn all() -> Vec<Case> {
         state::CASES,
         kill_storm::CASES,
         lab_bites::CASES,
+        lab_denied::CASES,
         backing::CASES,
         bad_input::CASES,
         socket::CASES,

@@ -8,4 +8,5 @@ mod boots {
     mod files;
     mod guest;
     mod interrupts;
+    mod lockdown;
 }

@@ -1,9 +1,12 @@
 //! The lab's output is what its schema says, and each of its observers and invariants finds the defect that is
 //! planted for it.
 
+use api::DataPath;
 use serde_json::Value;
 
 use super::schemas::faults;
+use crate::client_io::read_in_background;
+use crate::daemon::Daemon;
 use crate::deadline::wait_for;
 use crate::outcome::{Case, Outcome};
 use crate::programs::{self, Ran};
@@ -50,6 +53,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     Case::new("lab::a_forgotten_hold_is_released", forgotten),
     Case::new("lab::an_interrupt_leaves_nothing_held", interrupted).within(120),
+    Case::new("lab::a_task_in_state_d_is_found", asleep),
     Case::new("lab::who_is_not_root_is_told", unprivileged),
 ];
 
@@ -135,8 +139,58 @@ fn interrupted() -> Outcome {
         assert_eq!(devices(), before, "after {milliseconds} ms");
         let left = processes();
         assert!(left.is_empty(), "after {milliseconds} ms: {left:?}");
+        // A killed process that waits for a request has no command line any more.
+        wait_for("no task to be in state D", || {
+            in_state_d().is_empty().then_some(())
+        });
     }
     Outcome::Passed
+}
+
+/// What the test above relies on: a reader of a held request is found, and is none when it was released.
+fn asleep() -> Outcome {
+    let daemon = Daemon::start();
+    let device = daemon.add_ram(1 << 20, DataPath::Copy);
+    daemon.rule(device.id, "h", "hold:max=30s where op=read when count=1");
+    let reader = read_in_background(&device.path, 0, 4096);
+    wait_for("a task in state D", || {
+        (!in_state_d().is_empty()).then_some(())
+    });
+    daemon.ask(api::call::heal(None));
+    reader.join().unwrap().unwrap();
+    wait_for("no task to be in state D", || {
+        in_state_d().is_empty().then_some(())
+    });
+    daemon.ask(api::call::delete_device(device.id));
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// Tasks that wait uninterruptibly, but those of the kernel itself.
+fn in_state_d() -> Vec<String> {
+    /// include/linux/sched.h
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        // A process may end while it is looked at.
+        let Ok(tasks) = std::fs::read_dir(process.path().join("task")) else {
+            continue;
+        };
+        for task in tasks.flatten() {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            let Some((name, rest)) = stat.rsplit_once(") ") else {
+                continue;
+            };
+            // State, parent, group, session, terminal, its group, flags.
+            let mut fields = rest.split(' ');
+            let waits = fields.next() == Some("D");
+            let flags = fields.nth(5).and_then(|flags| flags.parse::<u32>().ok());
+            if waits && flags.is_some_and(|flags| flags & PF_KTHREAD == 0) {
+                found.push(name.to_owned());
+            }
+        }
+    }
+    found
 }
 
 fn devices() -> usize {
