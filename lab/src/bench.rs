@@ -38,6 +38,8 @@ pub struct Bench<'a> {
     pub(crate) client: &'a BlockingClient,
     /// What makes the block devices.
     pub(crate) driver: Driver,
+    /// The data path of a disk unless told otherwise: what shows most on this kernel.
+    pub(crate) path: DataPath,
     pub(crate) scope: Option<&'a PageScope>,
     pub(crate) vmstat: &'a VmStat,
     /// A directory of this run's own.
@@ -51,7 +53,8 @@ pub struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Makes a disk of memory on which everything can be seen: `user-copy` reaches the pages of a held request.
+    /// Makes a disk of memory on which everything can be seen that this kernel shows: `user-copy` reaches the pages
+    /// of a held request.
     pub(crate) fn disk(&self) -> Result<Disk<'a>> {
         self.disk_with(|_| {})
     }
@@ -68,14 +71,13 @@ impl<'a> Bench<'a> {
     /// As [`Bench::disk`], changed before it is made.
     pub(crate) fn disk_with(&self, change: impl FnOnce(&mut DeviceConfig)) -> Result<Disk<'a>> {
         let mut config = DeviceConfig {
-            data_path: DataPath::UserCopy,
+            data_path: self.path,
             ..DeviceConfig::new(TargetConfig::Ram {
                 size_bytes: DISK_BYTES,
             })
         };
         change(&mut config);
         if self.driver == Driver::Nbd {
-            // Whoever looks into a held request needs user copy, and says so.
             config.driver = Driver::Nbd;
             config.data_path = DataPath::Copy;
         }

@@ -168,6 +168,20 @@ pub enum LabError {
     /// The experiment found that something it needs is missing.
     #[error("have what it needs: {0}")]
     Lacking(String),
+    /// A file that should have a table of experiments and kernels.
+    #[error("read {}: {detail}", path.display())]
+    BadMatrix {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Tables that do not belong together.
+    #[error("put the tables together: {detail}")]
+    NotMergeable {
+        /// What does not fit.
+        detail: String,
+    },
     /// A system call failed.
     #[error("{action}: {source}")]
     Io {

@@ -14,7 +14,8 @@ pub struct Version(pub u32, pub u32);
 
 impl Version {
     /// The version of a release such as `7.3.4-cloud-amd64`.
-    pub(crate) fn of_release(release: &str) -> Option<Self> {
+    #[must_use]
+    pub fn of_release(release: &str) -> Option<Self> {
         let mut numbers = release.split(|c: char| !c.is_ascii_digit());
         let mut next = || numbers.next()?.parse().ok();
         Some(Self(next()?, next()?))

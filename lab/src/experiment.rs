@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::bench::Bench;
-use crate::expected::Expected;
+use crate::expected::{Expected, Version};
 
 /// One question to the kernel. Its file under `experiments/` has one of these and the function that asks it.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub struct Experiment {
     /// Why it takes more than two seconds, if it does.
     pub slow: Option<&'static str>,
     /// Texts of the kernel log that belong to it, and are no finding.
-    pub tolerates: &'static [&'static str],
+    pub tolerates: &'static [Tolerated],
     /// What is known to be observed, per kernel version.
     pub expected: &'static [Expected],
     /// Asks it. What must hold on every kernel is said by [`Bench::must`], what may differ by [`Bench::see`].
@@ -51,6 +51,37 @@ impl Experiment {
     };
 }
 
+/// An alarm of the kernel's log that belongs to an experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tolerated {
+    /// What its line contains.
+    pub text: &'static str,
+    /// The first version in which it is a finding, if there is one.
+    pub before: Option<Version>,
+}
+
+impl Tolerated {
+    /// On every kernel.
+    #[must_use]
+    pub const fn always(text: &'static str) -> Self {
+        Self { text, before: None }
+    }
+
+    /// On kernels before this version only.
+    #[must_use]
+    pub const fn before(text: &'static str, major: u32, minor: u32) -> Self {
+        Self {
+            text,
+            before: Some(Version(major, minor)),
+        }
+    }
+
+    /// Whether it is tolerated on a kernel.
+    pub(crate) fn is_about(&self, kernel: Version) -> bool {
+        self.before.is_none_or(|before| kernel < before)
+    }
+}
+
 /// Why experiments on file systems take their time.
 pub(crate) const MAKES_A_FILE_SYSTEM: &str = "it makes a file system";
 /// Why experiments on the end of a server take their time.
@@ -63,8 +94,10 @@ pub enum Need {
     Kernel(u32, u32),
     /// Counts of single pages, by `/proc/kcore` and BTF.
     Counts,
-    /// A data path.
+    /// A data path. User copy stands for hands on the pages of a held request.
     Path(DataPath),
+    /// An answer for a part of a request, after which the kernel asks for the rest.
+    Parts,
     /// A program, in one of the directories of `PATH`.
     Program(&'static str),
     /// A file system that the kernel knows.
@@ -79,6 +112,7 @@ impl std::fmt::Display for Need {
             Self::Kernel(major, minor) => write!(f, "kernel {major}.{minor} or later"),
             Self::Counts => f.write_str("pin counts of single pages (kcore and BTF)"),
             Self::Path(path) => write!(f, "the data path {path}"),
+            Self::Parts => f.write_str("answers for a part of a request (ublk)"),
             Self::Program(name) => write!(f, "the program {name}"),
             Self::FileSystem(name) => write!(f, "the file system {name}"),
             Self::File(path, what) => write!(f, "{what} ({path})"),

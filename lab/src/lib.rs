@@ -14,6 +14,8 @@
 //! The controller never touches memory that is backed by a device it holds: puppets do. Rules are removed,
 //! held requests released, puppets ended and mounts taken down on every way out, errors included.
 //!
+//! [`matrix`] is the table of experiments and kernels that `bvecctl lab matrix` fills, with a guest a kernel.
+//!
 //! [`census`] counts the pins of every way of reaching a device, [`fuzz`] draws vectors of direct I/O.
 //! Both store over the device that they are given.
 //!
@@ -33,7 +35,10 @@ pub mod held_page;
 mod held_read;
 mod huge_pages;
 mod kernel_log;
+pub mod matrix;
 pub mod medium_error;
+mod order;
+mod outcome;
 mod page_counts;
 pub mod puppet;
 mod run;
@@ -42,15 +47,18 @@ mod standing;
 mod subject;
 mod sys;
 
+pub use api::Driver;
 pub use bench::Bench;
 pub use daemon::OwnDaemon;
 pub use direction::Direction;
 pub use error::{LabError, Result};
 pub use expected::{Expected, Is, Observations, Version};
-pub use experiment::{Danger, Experiment, Need};
+pub use experiment::{Danger, Experiment, Need, Tolerated};
 pub use held_page::HeldPage;
 pub use medium_error::Fault;
+pub use order::{in_order, shuffled};
+pub use outcome::{Outcome, Tally, Verdict};
 pub use page_counts::PageCounts;
-pub use run::{Lab, Outcome, Settings, Tally, Verdict};
+pub use run::{Lab, Settings};
 pub use subject::Subject;
 pub use sys::buffer::Memory;

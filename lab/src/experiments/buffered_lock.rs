@@ -23,7 +23,7 @@ const WHOLE: Experiment = Experiment {
     source: "filemap_add_folio locks (mm/filemap.c), mpage_end_io and iomap_read_end unlock; Al Viro's mail of \
              2022-09: given to us locked and stay locked until all modifications are complete",
     refuted_by: "An unlocked or uptodate page while the request is held, a pin, or a second reader that returns",
-    needs: &[Need::Counts, Need::Path(DataPath::UserCopy)],
+    needs: &[Need::Counts],
     slow: Some("it looks at the flags of every frame of the machine"),
     expected: &[
         Expected::count("locked_pages", 1),
@@ -39,7 +39,7 @@ const WHOLE: Experiment = Experiment {
         Expected::bool("data_right", true),
     ],
     run: |bench| {
-        locked(bench, DataPath::UserCopy, ONE, |_, held| {
+        locked(bench, bench.path, ONE, |_, held| {
             held.poke(0, 0x5a, 4096)?;
             held.release()
         })
@@ -66,11 +66,7 @@ pub(super) const ALL: &[Experiment] = &[
             Expected::bool("uptodate_after", true),
             Expected::bool("early_bytes_seen", false),
         ],
-        run: |bench| {
-            locked(bench, DataPath::UserCopy, ONE, |_, held| {
-                held.fail(Status::Ioerr)
-            })
-        },
+        run: |bench| locked(bench, bench.path, ONE, |_, held| held.fail(Status::Ioerr)),
         ..WHOLE
     },
     Experiment {
@@ -90,7 +86,7 @@ pub(super) const ALL: &[Experiment] = &[
             Expected::bool("early_bytes_seen", false),
         ],
         // 7.3 takes a short answer for a whole one where the driver does not copy (docs/design/conformance.md).
-        needs: &[Need::Counts],
+        needs: &[Need::Counts, Need::Parts],
         run: |bench| {
             let rule = "hold:max=60s where op=read,lba=2048+8 when count=2";
             locked(bench, DataPath::Copy, rule, |look, held| {

@@ -1,6 +1,6 @@
 //! The end of the server while it holds a request.
 
-use api::{DataPath, DeviceConfig, TargetConfig, call};
+use api::{DeviceConfig, TargetConfig, call};
 
 use super::handed_down::remove_left;
 use crate::bench::{Bench, Disk};
@@ -14,14 +14,15 @@ pub(super) const ALL: &[Experiment] = &[Experiment {
     name: "server-death",
     question: "The server dies while it holds a direct read: what does the reader get, and are the pins given back?",
     prediction: "EIO, the memory is as it was, and no pin stays",
-    source: "ublk_abort_queue and ublk_ch_release (drivers/block/ublk_drv.c)",
+    source: "ublk_abort_queue and ublk_ch_release (drivers/block/ublk_drv.c); nbd_start_device_ioctl (drivers/block/nbd.c)",
     refuted_by: "A read that hangs or succeeds, changed bytes, or a pin that stays",
-    needs: &[Need::Counts, Need::Path(DataPath::UserCopy)],
+    needs: &[Need::Counts],
     danger: Danger::DState,
     slow: Some(STARTS_A_SERVER),
     expected: &[
         Expected::count("read", -5),
         Expected::bool("memory_untouched", true),
+        Expected::count("pins_in_flight", 0).before(6, 5),
         Expected::count("pins_in_flight", 1).since(6, 5),
         Expected::count("outstanding", 0),
     ],
@@ -43,7 +44,8 @@ fn run(bench: &Bench<'_>) -> Result<()> {
 
 fn die(bench: &Bench<'_>, daemon: &mut OwnDaemon, left: &mut Option<u32>) -> Result<()> {
     let config = DeviceConfig {
-        data_path: DataPath::UserCopy,
+        driver: bench.driver,
+        data_path: bench.path,
         ..DeviceConfig::new(TargetConfig::Ram {
             size_bytes: 16 << 20,
         })

@@ -15,6 +15,7 @@ const KILLED: Experiment = Experiment {
     danger: Danger::DState,
     expected: &[
         Expected::bool("gone_while_held", false),
+        Expected::count("pins_while_held", 0).before(6, 5),
         Expected::count("pins_while_held", 1).since(6, 5),
         Expected::bool("gone_after_release", true),
     ],
@@ -41,6 +42,7 @@ pub(super) const ALL: &[Experiment] = &[
         refuted_by: "The frame is free while the request is held",
         expected: &[
             Expected::bool("gone_while_held", true),
+            Expected::count("pins_while_held", 0).before(6, 5),
             Expected::count("pins_while_held", 1).since(6, 5),
             Expected::count("map_count_while_held", 0),
             Expected::bool("gone_after_release", true),
@@ -56,6 +58,7 @@ pub(super) const ALL: &[Experiment] = &[
         source: "begin_new_exec calls io_uring_task_cancel (fs/exec.c)",
         refuted_by: "The frame is free or mapped by the new program while the request is held",
         expected: &[
+            Expected::count("pins_while_held", 0).before(6, 5),
             Expected::count("pins_while_held", 1).since(6, 5),
             Expected::bool("started_after_release", true),
         ],

@@ -12,6 +12,7 @@ const MEMFD: Experiment = Experiment {
     refuted_by: "No pin, or other data in the file",
     needs: &[Need::Counts],
     expected: &[
+        Expected::count("pins_in_flight", 0).before(6, 5),
         Expected::count("pins_in_flight", 1).since(6, 5),
         Expected::bool("file_has_data", true),
         Expected::count("read", 4096),
@@ -32,6 +33,7 @@ pub(super) const ALL: &[Experiment] = &[
         refuted_by: "The truncate waits, or the file has the data",
         expected: &[
             Expected::bool("change_waits", false),
+            Expected::count("pins_in_flight", 0).before(6, 5),
             Expected::count("pins_in_flight", 1).since(6, 5),
             Expected::bool("file_has_data", false),
             Expected::count("read", 4096),
@@ -83,6 +85,7 @@ pub(super) const ALL: &[Experiment] = &[
         source: "folio._pincount; tools/testing/selftests/mm/hugetlb_dio.c watches the same",
         refuted_by: "Another count, or a page that the pool lacks afterwards",
         expected: &[
+            Expected::count("pins_in_flight", 0).before(6, 5),
             Expected::count("pins_in_flight", 2).since(6, 5),
             Expected::bool("page_back", true),
             Expected::count("read", 8192),

@@ -38,8 +38,10 @@ pub(super) const ALL: &[Experiment] = &[
         source: "PG_anon_exclusive, folio_try_dup_anon_rmap_pte (include/linux/rmap.h)",
         refuted_by: "The held page is shared with the child, or the neighbour is not",
         expected: &[
+            Expected::bool("held_page", false).before(6, 5),
             Expected::bool("held_page", true).since(6, 5),
             Expected::bool("neighbour", false),
+            Expected::bool("child_page", false).before(6, 5),
             Expected::bool("child_page", true).since(6, 5),
         ],
         run: exclusive,
@@ -53,6 +55,7 @@ pub(super) const ALL: &[Experiment] = &[
         refuted_by: "The page loses its soft-dirty bit",
         expected: &[
             Expected::count("pins_acquired", 0),
+            Expected::bool("looks_pinned", false).before(6, 5),
             Expected::bool("looks_pinned", true).since(6, 5),
         ],
         run: fuzzy,

@@ -26,7 +26,9 @@ pub(super) const ALL: &[Experiment] = &[
         source: "folio._pincount; gup_fast takes one a page (mm/gup.c)",
         refuted_by: "Another count",
         expected: &[
+            Expected::count("acquired", 0).before(6, 5),
             Expected::count("acquired", 4).since(6, 5),
+            Expected::count("pins", 0).before(6, 5),
             Expected::count("pins", 4).since(6, 5),
             Expected::count("order", 9),
         ],
@@ -40,7 +42,9 @@ pub(super) const ALL: &[Experiment] = &[
         source: "iov_iter_extract_user_pages (lib/iov_iter.c) pins per segment; bio_add_page may merge",
         refuted_by: "Another count in flight, or a count that stays",
         expected: &[
+            Expected::count("acquired", 0).before(6, 5),
             Expected::count("acquired", 2).since(6, 5),
+            Expected::count("pins", 0).before(6, 5),
             Expected::count("pins", 2).since(6, 5),
         ],
         run: vector,
@@ -53,7 +57,9 @@ pub(super) const ALL: &[Experiment] = &[
         source: "bio_release_pages gives back what its bio took (block/bio.c)",
         refuted_by: "Another sequence of pins, or bytes of the other",
         expected: &[
+            Expected::count("pins_both", 0).before(6, 5),
             Expected::count("pins_both", 2).since(6, 5),
+            Expected::count("pins_one", 0).before(6, 5),
             Expected::count("pins_one", 1).since(6, 5),
             Expected::bool("independent", true),
         ],
@@ -82,13 +88,14 @@ pub(super) const ALL: &[Experiment] = &[
         source: "ublk_complete_rq (drivers/block/ublk_drv.c) with blk_update_request and requeue",
         refuted_by: "No pin while the rest is held, or a read that returns early",
         expected: &[
+            Expected::count("pins_before", 0).before(6, 5),
             Expected::count("pins_before", 1).since(6, 5),
+            Expected::count("pins_with_the_rest", 0).before(6, 5),
             Expected::count("pins_with_the_rest", 1).since(6, 5),
             Expected::count("sectors_of_the_rest", 7),
             Expected::count("read", 4096),
         ],
-        // An answer of a part is ublk's.
-        needs: &[Need::Counts, Need::Path(api::DataPath::Copy)],
+        needs: &[Need::Counts, Need::Parts],
         run: parts,
         ..ZERO
     },

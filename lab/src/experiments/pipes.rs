@@ -14,7 +14,7 @@ const READ: Experiment = Experiment {
     prediction: "The pipe's own, with no pin; who takes from the pipe waits as well, since splice holds the pipe",
     source: "copy_splice_read (fs/splice.c, 6.5): a bvec of fresh pages; before, ITER_PIPE",
     refuted_by: "A pin, or a taker that returns early",
-    needs: &[Need::Path(DataPath::UserCopy)],
+    needs: &[],
     danger: Danger::DState,
     expected: &[
         Expected::count("acquired", 0),

@@ -174,7 +174,9 @@ pub(super) const ALL: &[Experiment] = &[
         refuted_by: "A second pin, or no byte of the lower device's in the reader's page",
         needs: CRYPT,
         expected: &[
+            Expected::count("acquired", 0).before(6, 5),
             Expected::count("acquired", 1).since(6, 5),
+            Expected::count("pins_in_flight", 0).before(6, 5),
             Expected::count("pins_in_flight", 1).since(6, 5),
             Expected::bool("lower_store_seen", true),
             Expected::bool("bytes_as_stored", false),

@@ -9,7 +9,7 @@ use crate::error::io_error;
 use crate::kernel_log::KernelLog;
 use crate::puppet::Puppet;
 use crate::puppet::order::{How, Job, Mode, Transfer};
-use crate::{Danger, Expected, Experiment, Need, Result};
+use crate::{Danger, Expected, Experiment, Need, Result, Tolerated};
 
 const TIME_OUT: Experiment = Experiment {
     name: "held-past-io-timeout",
@@ -46,7 +46,10 @@ pub(super) const ALL: &[Experiment] = &[
             "CONFIG_DETECT_HUNG_TASK",
         )],
         slow: Some("it waits until the kernel loses its patience, which is counted in seconds"),
-        tolerates: &["INFO: task ", "hung_task"],
+        tolerates: &[
+            Tolerated::always("INFO: task "),
+            Tolerated::always("hung_task"),
+        ],
         expected: &[
             Expected::bool("direct_reader", false),
             Expected::bool("buffered_reader", false),

@@ -16,6 +16,7 @@ const RAW: Experiment = Experiment {
     needs: &[Need::Path(DataPath::UserCopy), Need::Counts],
     expected: &[
         Expected::bool("source_changed", true),
+        Expected::count("acquired", 0).before(6, 5),
         Expected::count("acquired", 2).since(6, 5),
     ],
     run: |bench| unstable(bench, None, false),
