@@ -1,53 +1,38 @@
 //! The page: one file with its style and figures inside, no script, nothing from a network.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::number::{date, percent, time};
 use super::plots::{self, Figure};
 use super::rows::{self, HEADS, Row};
+use super::shell;
 use super::svg::series;
 use crate::record::{Record, RunResult, Split};
 use crate::statistics::number;
-
-const STYLE: &str = include_str!("style.css");
 
 /// The whole page.
 #[must_use]
 pub fn render(record: &Record) -> String {
     let title = format!("bvecd bench: {}", record.plan.name);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                main {
-                    h1 { (title) }
-                    p.soft { (summary(record)) }
-                    (facts(record))
-                    (verdict(record))
-                    h2 { "Figures" }
-                    div.grid { @for figure in plots::all(record) { (drawn(&figure)) } }
-                    @if record.cells.iter().any(|cell| !cell.cell.faults.is_empty()) {
-                        h2 { "Under faults" }
-                        (faults(record))
-                    }
-                    h2 { "Every cell" }
-                    (table(record))
-                    (legend_of_columns())
-                    @if !record.missing.is_empty() {
-                        h2 { "Not measured" }
-                        ul { @for missing in &record.missing { li { b { (missing.what) } ": " (missing.reason) } } }
-                    }
-                }
-            }
+    let body = html! {
+        p.soft { (summary(record)) }
+        (facts(record))
+        (verdict(record))
+        h2 { "Figures" }
+        div.grid { @for figure in plots::all(record) { (drawn(&figure)) } }
+        @if record.cells.iter().any(|cell| !cell.cell.faults.is_empty()) {
+            h2 { "Under faults" }
+            (faults(record))
+        }
+        h2 { "Every cell" }
+        (table(record))
+        (legend_of_columns())
+        @if !record.missing.is_empty() {
+            h2 { "Not measured" }
+            ul { @for missing in &record.missing { li { b { (missing.what) } ": " (missing.reason) } } }
         }
     };
-    page.into_string()
+    shell::page(&title, "", &body)
 }
 
 fn summary(record: &Record) -> String {

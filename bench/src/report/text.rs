@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::number::date;
 use super::rows::{self, HEADS};
+use super::shell::xml;
 use crate::record::{CellResult, Record, RunResult};
 
 /// A line a run, with a line of heads: what a spreadsheet reads (RFC 4180).
@@ -129,13 +130,6 @@ pub fn junit(record: &Record) -> String {
         );
     }
     text + "</testsuite>\n"
-}
-
-fn xml(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod peers;
 pub(crate) mod progress;
 mod report;
 mod scenario;
-mod session;
+pub(crate) mod session;
 
 /// What is done with jobs.
 #[derive(Debug, Subcommand)]

@@ -46,7 +46,7 @@ pub(crate) struct Options {
 }
 
 /// `1/4` and so on.
-fn shard(text: &str) -> std::result::Result<(usize, usize), String> {
+pub(crate) fn shard(text: &str) -> std::result::Result<(usize, usize), String> {
     let parse = || {
         let (part, of) = text.split_once('/')?;
         Some((part.parse::<usize>().ok()?, of.parse::<usize>().ok()?))
