@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Done,
     /// It ran, and the answer is bad: 1.
     Bad,
+    /// It ran, and what came of it is not what was expected: 3.
+    Differs,
     /// The code of a guest's command.
     Guest(u8),
 }
@@ -30,6 +32,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Done => Self::SUCCESS,
             Exit::Bad => Self::FAILURE,
+            Exit::Differs => Self::from(3),
             Exit::Guest(code) => Self::from(code),
         }
     }
@@ -173,7 +176,10 @@ fn code_of_lab(error: &LabError) -> u8 {
     match error {
         LabError::Client(error) => error.exit_code(),
         LabError::Pages(error) => code_of_pages(error),
-        LabError::TooSmall { .. } | LabError::Sector { .. } => 2,
+        LabError::TooSmall { .. }
+        | LabError::Sector { .. }
+        | LabError::BadMatrix { .. }
+        | LabError::NotMergeable { .. } => 2,
         LabError::Interrupted => INTERRUPTED,
         LabError::NotHeld { .. }
         | LabError::NotListed { .. }

@@ -55,6 +55,12 @@ impl Interrupt {
         self.0.load(Relaxed)
     }
 
+    /// Says that a signal came to somebody else: one that is pending for all threads goes to whichever takes it first,
+    /// and a guest's watcher waits for the same ones.
+    pub(crate) fn raise(&self) {
+        self.0.store(true, Relaxed);
+    }
+
     /// Ends what is going on if a signal came.
     ///
     /// # Errors

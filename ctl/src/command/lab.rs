@@ -3,6 +3,7 @@
 mod census;
 mod fuzz;
 mod list;
+mod matrix;
 mod own_device;
 mod run;
 mod text;
@@ -24,6 +25,7 @@ Examples:
   bvecctl lab list
   bvecctl lab explain early-data
   bvecctl lab run
+  bvecctl lab matrix --kernels 6.12,7.2,7.3 --out out
   bvecctl lab census
   bvecctl lab fuzz --vectors 2000 --seed 7
   bvecctl vm run -- bvecctl lab run fork-parent-stores --repeat 5")]
@@ -37,14 +39,22 @@ pub(crate) enum Command {
     /// Run experiments, with a bvecd of its own.
     #[command(after_help = "\
 Starts a bvecd of its own on a private socket and leaves nothing behind. Needs root and a kernel
-with ublk; `cargo xtask lab` runs it in a virtual machine. Ends with 0 when everything holds, 1 when
-something is violated or changed, 4 when nothing could be asked because something is missing.
+with ublk, or with NBD, through which some cannot be asked; `bvecctl lab matrix` runs it in virtual
+machines. Ends with 0 when everything holds, 1 when something is violated, 3 when something is only
+changed, 4 when nothing could be asked because something is missing.
 
 Examples:
   bvecctl lab run
   bvecctl lab run early-data pin-source --repeat 5
-  bvecctl --json lab run --seed 7")]
+  bvecctl lab run --seed 7 --repeat 3
+  bvecctl --json lab run --driver nbd pin-source")]
     Run(run::Arguments),
+    /// Run experiments on several kernels, and draw one table of experiments and kernels.
+    #[command(after_help = matrix::EXAMPLES)]
+    Matrix(Box<matrix::Arguments>),
+    /// Put tables of shards together, or draw one again.
+    #[command(after_help = matrix::MERGE_EXAMPLES)]
+    Merge(matrix::Merge),
     /// Count the pins of every way of reaching a block device, beside what the rule of 2022 says.
     Census(census::Arguments),
     /// Draw vectors of direct I/O, and look for one that leaves a pin or moves wrong data.
@@ -67,6 +77,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
         Command::List => list::list(context),
         Command::Explain(name) => list::explain(find(&name.name)?, context),
         Command::Run(arguments) => run::run(arguments, context),
+        Command::Matrix(arguments) => matrix::run(arguments, context),
+        Command::Merge(arguments) => matrix::merge(arguments, context),
         Command::Census(arguments) => census::run(arguments, context),
         Command::Fuzz(arguments) => fuzz::run(arguments, context),
     }

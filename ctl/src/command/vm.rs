@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::exit::Exit;
 use guest::Guest;
+pub(crate) use guest::{LOADED, mebibytes, ours};
 
 /// What is done with virtual machines.
 #[derive(Debug, Subcommand)]

@@ -91,6 +91,7 @@ mod tests {
             schema: 1,
             experiment: "pin-destination".to_owned(),
             kernel: "7.3.4".to_owned(),
+            driver: api::Driver::Ublk,
             verdict,
             reason: reason.map(str::to_owned),
             not_applicable: false,

@@ -15,7 +15,7 @@ const WELCOME: [&str; 2] = ["fio", "strace"];
 
 /// Modules that the guest loads if the kernel has them, beside ublk_drv: other block devices to compare
 /// with and to back ours, a file system, and the NBD client for devices without ublk.
-const MODULES: [&str; 5] = ["loop", "null_blk", "brd", "ext4", "nbd"];
+pub(crate) const LOADED: [&str; 5] = ["loop", "null_blk", "brd", "ext4", "nbd"];
 
 /// What the guest is made of.
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ impl Guest {
         );
         programs.extend(self.program);
         let mut optional_modules = plain.optional_modules.clone();
-        optional_modules.extend(MODULES.map(str::to_owned));
+        optional_modules.extend(LOADED.map(str::to_owned));
         Ok(Vm {
             kernel: self.kernel,
             modules_dir: self.modules,
@@ -105,7 +105,7 @@ impl Guest {
     }
 }
 
-fn mebibytes(size: Size) -> Result<u64> {
+pub(crate) fn mebibytes(size: Size) -> Result<u64> {
     if size.0.is_multiple_of(1 << 20) && size.0 > 0 {
         return Ok(size.0 >> 20);
     }
@@ -117,7 +117,7 @@ fn mebibytes(size: Size) -> Result<u64> {
 }
 
 /// bvecctl itself, and bvecd if it lies beside it.
-fn ours() -> Result<Vec<PathBuf>> {
+pub(crate) fn ours() -> Result<Vec<PathBuf>> {
     let program = env::current_exe().context("find this program")?;
     let daemon = program.with_file_name("bvecd");
     let mut programs = vec![program];
