@@ -1,4 +1,4 @@
-//! What a user of `bvecctl vm run` sees of the guests that it boots: ends, files, interruptions.
+//! What a user of `bvecctl vm run` and `bvecctl lab matrix` sees of the guests that it boots: ends, files, interruptions.
 //!
 //! `cargo xtask test` builds bvecctl and runs these tests; `BVECD_TEST_KERNEL` names the kernel.
 
@@ -9,4 +9,5 @@ mod boots {
     mod guest;
     mod interrupts;
     mod lockdown;
+    mod matrix;
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use api::DataPath;
 use serde_json::Value;
 
+use super::schemas::{CENSUS, faults};
 use crate::daemon::Daemon;
 use crate::outcome::{Case, Outcome};
 use crate::programs::{Ran, bvecctl};
@@ -40,6 +41,7 @@ fn known() -> Outcome {
     let rows = rows(&ran);
     let mut counted = 0;
     for row in &rows {
+        assert_eq!(faults(CENSUS, row), Vec::<String>::new(), "{row}");
         let pins = &row["pins"];
         if pins.is_null() {
             let why = row["skipped"].as_str().unwrap();

@@ -2,9 +2,9 @@
 //! planted for it.
 
 use api::DataPath;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::schemas::faults;
+use super::schemas::{MATRIX, faults};
 use crate::client_io::read_in_background;
 use crate::daemon::Daemon;
 use crate::deadline::wait_for;
@@ -13,6 +13,8 @@ use crate::programs::{self, Ran};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("lab::the_output_is_what_the_schema_says", schema).within(120),
+    Case::new("lab::a_table_is_what_the_schema_says", table).within(120),
+    Case::new("lab::an_order_is_drawn_from_the_seed", order).within(120),
     Case::new("lab::a_leaked_pin_is_found", || {
         finds(
             "planted-leak",
@@ -89,13 +91,94 @@ fn schema() -> Outcome {
     Outcome::Passed
 }
 
+/// A table of a real run, as `lab matrix` makes it in the host of a guest, put together from two shards.
+fn table() -> Outcome {
+    let names = ["pin-destination", "read-only-destination"];
+    let ran = lab(&names);
+    let outcomes = lines(&ran);
+    let directory = tempfile::tempdir().unwrap();
+    let shard = |part: usize| {
+        let outcome = &outcomes[part - 1];
+        let mut cell = outcome.clone();
+        let fields = cell.as_object_mut().unwrap();
+        fields.retain(|key, _| !["schema", "kernel", "seed"].contains(&key.as_str()));
+        fields.extend([
+            ("flaky".to_owned(), false.into()),
+            ("verdicts".to_owned(), json!([outcome["verdict"]])),
+            ("varied".to_owned(), json!([])),
+        ]);
+        let plan = json!({"revision": "x", "experiments": names, "repeat": 1, "seed": 0, "driver": null,
+                          "judged_as": null});
+        let column = json!({"asked": "newest", "kernel": outcome["kernel"], "accelerator": "tcg", "failed": null,
+                            "duration_ns": 1, "cells": [cell]});
+        let table = json!({"schema": 1, "kind": "lab-matrix", "plan": plan, "shards": [format!("{part}/2")],
+                           "complete": false, "kernels": [column]});
+        assert_eq!(faults(MATRIX, &table), Vec::<String>::new(), "{table}");
+        let path = directory.path().join(format!("{part}.json"));
+        std::fs::write(&path, table.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let [one, two] = [shard(1), shard(2)];
+    let merge = |files: &[&str]| {
+        let none = std::path::Path::new("/nonexistent");
+        programs::bvecctl(none, &[&["--json", "lab", "merge"], files].concat())
+    };
+    let whole = merge(&[&one, &two]);
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    let mut table = lines(&whole).remove(0);
+    assert_eq!(faults(MATRIX, &table), Vec::<String>::new(), "{table}");
+    assert_eq!(table["complete"], true, "{table}");
+    table["kernels"][0]["cells"][0]["verdict"] = "maybe".into();
+    assert_ne!(faults(MATRIX, &table), Vec::<String>::new());
+    let lacking = merge(&[&one]);
+    assert_eq!(lacking.code, Some(3), "{lacking:?}");
+    assert!(
+        lacking.err.contains("shard 2/2 is not there"),
+        "{lacking:?}"
+    );
+    let twice = merge(&[&one, &one]);
+    assert_eq!(twice.code, Some(2), "{twice:?}");
+    assert!(twice.err.contains("answers pin-destination"), "{twice:?}");
+    Outcome::Passed
+}
+
+/// The same seed gives the same order, another one another.
+fn order() -> Outcome {
+    let names = [
+        "pin-source",
+        "read-only-source",
+        "no-access-source",
+        "read-only-destination",
+    ];
+    let run = |seed: &str| {
+        let ran = lab(&[&names[..], &["--seed", seed, "--repeat", "2"]].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let lines = lines(&ran).into_iter();
+        let names = lines.filter_map(|line| Some(line["experiment"].as_str()?.to_owned()));
+        names.collect::<Vec<_>>()
+    };
+    let [one, again, other] = ["5", "5", "6"].map(run);
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+    for round in one.chunks(names.len()) {
+        for name in names {
+            assert!(
+                round.iter().any(|it| it == name),
+                "{name} is not in {round:?}"
+            );
+        }
+    }
+    Outcome::Passed
+}
+
 fn finds(name: &str, verdict: &str, reason: &str) -> Outcome {
     let ran = lab(&[name]);
     let line = &lines(&ran)[0];
     if line["not_applicable"] == true {
         return Outcome::NotApplicable(line["reason"].as_str().unwrap_or("").to_owned());
     }
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let code = if verdict == "violated" { 1 } else { 3 };
+    assert_eq!(ran.code, Some(code), "{ran:?}");
     assert_eq!(line["verdict"], verdict, "{line}");
     let said = line["reason"].as_str().unwrap_or("");
     assert!(said.contains(reason), "{line}");

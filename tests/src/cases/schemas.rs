@@ -17,6 +17,9 @@ pub(crate) const CASES: &[Case] = &[
 
 const EVENT: &str = include_str!("../../../docs/schemas/event.schema.json");
 const REPORT: &str = include_str!("../../../docs/schemas/demo-report.schema.json");
+pub(super) const MATRIX: &str = include_str!("../../../docs/schemas/lab-matrix.schema.json");
+pub(super) const CENSUS: &str = include_str!("../../../docs/schemas/lab-census.schema.json");
+pub(super) const FUZZ: &str = include_str!("../../../docs/schemas/lab-fuzz.schema.json");
 const INSTRUCTIONS: &str = include_str!("../../../docs/schemas/instructions.schema.json");
 
 /// What is wrong with a value, by its schema.
@@ -82,6 +85,9 @@ fn planted() -> Outcome {
     let event = json!({"schema": 1, "seq": 0, "kind": "exploded"});
     assert!(faults(EVENT, &event).len() >= 3);
     assert!(!faults(REPORT, &json!({"schema": 1})).is_empty());
+    for schema in [MATRIX, CENSUS, FUZZ] {
+        assert!(faults(schema, &json!({"schema": 1, "vectors": -1})).len() >= 3);
+    }
     let row = json!({"peer": "nobody", "measure": "miles", "values": []});
     let results = json!({"schema": 1, "kernel": "7", "rounds": 1, "results": [row]});
     assert!(faults(INSTRUCTIONS, &results).len() >= 3);

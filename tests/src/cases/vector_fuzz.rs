@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::schemas::{FUZZ, faults};
 use crate::daemon::Daemon;
 use crate::outcome::{Case, Outcome};
 use crate::pins::outstanding_pins;
@@ -21,9 +22,13 @@ fn fuzz(words: &str, code: i32) -> Vec<Value> {
     assert_eq!(ran.code, Some(code), "{ran:?}");
     daemon.stop();
     let lines = ran.out.lines();
-    lines
+    let reports: Vec<Value> = lines
         .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+        .collect();
+    for report in &reports {
+        assert_eq!(faults(FUZZ, report), Vec::<String>::new(), "{report}");
+    }
+    reports
 }
 
 fn clean() -> Outcome {

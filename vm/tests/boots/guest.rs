@@ -26,6 +26,11 @@ pub(super) struct Ended {
     pub(super) err: String,
 }
 
+/// The kernel under test.
+pub(super) fn kernel() -> String {
+    env::var("BVECD_TEST_KERNEL").unwrap_or_else(|_| "newest".into())
+}
+
 /// A run to be made.
 pub(super) struct Guest {
     command: Command,
@@ -36,18 +41,20 @@ pub(super) struct Guest {
 impl Guest {
     /// `bvecctl vm run OPTIONS -- WORDS` on the kernel under test.
     pub(super) fn new(options: &[&str], words: &[&str]) -> Self {
-        let kernel = env::var("BVECD_TEST_KERNEL").unwrap_or_else(|_| "newest".into());
-        Self::on(&kernel, options, words)
+        Self::on(&kernel(), options, words)
     }
 
     /// The same on a kernel of the test's choice.
     pub(super) fn on(kernel: &str, options: &[&str], words: &[&str]) -> Self {
+        let begin = ["vm", "run", "--kernel", kernel];
+        Self::of(&[&begin, options, &["--"], words].concat())
+    }
+
+    /// Another command of bvecctl that boots guests.
+    pub(super) fn of(words: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let mut command = Command::new(bvecctl());
         command
-            .args(["vm", "run", "--kernel", kernel])
-            .args(options)
-            .arg("--")
             .args(words)
             .env("TMPDIR", temporary.path())
             .env(MARK, temporary.path())
