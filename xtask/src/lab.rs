@@ -1,108 +1,91 @@
-//! `cargo xtask lab`: `bvecctl lab run` in a virtual machine.
+//! `cargo xtask lab`: `bvecctl lab matrix` on the kernels that this project is held against.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
-use vm::{Machine, Spec, Vm};
+use vm::Spec;
 
-use crate::guest_nbd::program;
-use crate::process::{self, cargo, root, say};
+use crate::demo;
+use crate::process::{self, cargo, root, say, words};
 use crate::setup;
 
-/// The programs of ours.
-const OURS: [&str; 2] = ["bvecd", "bvecctl"];
-/// Those of the host that experiments need; what is missing is skipped there, with its name.
-const THEIRS: [&str; 6] = [
-    "mkfs.ext4",
-    "mkfs.xfs",
-    "mkfs.btrfs",
-    "dmsetup",
-    "mdadm",
-    "losetup",
-];
-/// Modules beside those that every guest loads, as far as the kernel has them.
-const MODULES: [&str; 12] = [
-    "xfs",
-    "btrfs",
-    "dm-crypt",
-    "dm-integrity",
-    "raid1",
-    "zram",
-    "sd_mod",
-    "target_core_file",
-    "tcm_loop",
-    "nvmet",
-    "nvme-fabrics",
-    "nvme-loop",
-];
-/// Requests of several processes are held at once.
-const CPUS: u32 = 4;
-/// So that a page can be asked to move from one to another.
-const NODES: u32 = 2;
-/// Huge pages and two memory nodes want some room.
-const MEMORY_MIB: u64 = 2048;
-/// A full set takes under four minutes under emulation.
-const LIMIT: Duration = Duration::from_secs(30 * 60);
+/// Where the table goes below cargo's directory.
+const RESULTS: &str = "lab";
+/// The table in the documentation.
+const DOCUMENT: &str = "docs/lab.md";
 
-/// Which kernel, and what `bvecctl lab run` is told.
+/// Which kernels, and what `bvecctl lab matrix` is told.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:
   cargo xtask lab
-  cargo xtask lab --kernel 6.12 -- early-data --repeat 5
-  cargo xtask lab -- --json")]
+  cargo xtask lab --kernel 7.3 -- --repeat 5
+  cargo xtask lab --kernel 6.12,7.3 -- early-data fork-thp --jobs 2
+  cargo xtask lab --document")]
 pub(crate) struct Arguments {
-    /// The kernel of the virtual machine: newest, a version such as 6.12, suite:NAME, or a path.
-    #[arg(long, value_name = "SPEC", default_value = "newest")]
-    kernel: Spec,
-    /// Arguments of `bvecctl lab run`; a `--json` among them is fine.
+    /// The kernels of the virtual machines: versions such as 6.12, suite:NAME, newest, or paths.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "6.1,6.12,7.2,7.3"
+    )]
+    kernel: Vec<Spec>,
+    /// Write the table to docs/lab.md as well.
+    #[arg(long)]
+    document: bool,
+    /// Arguments of `bvecctl lab matrix`; a `--json` among them is fine.
     #[arg(last = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
 }
 
-/// Runs it; its exit code is ours.
+/// Runs it in our place: its exit code is ours, and a Ctrl-C is for it.
 ///
 /// # Errors
-/// If something needed is missing, does not compile, or the virtual machine cannot be made.
+/// If something needed is missing, does not compile, or bvecctl cannot be started.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure()?;
     let packages = ["--package", "vm", "--package", "daemon", "--package", "ctl"];
     process::run(&mut cargo(&[&["build", "--bins"][..], &packages].concat()))?;
-    let built = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), PathBuf::from)
-        .join("debug");
-    let mut programs: Vec<PathBuf> = OURS.map(|name| built.join(name)).to_vec();
-    for name in THEIRS {
-        match program(name) {
-            Some(path) => programs.push(path),
-            // The experiments that need it say so as well.
-            None => say(format_args!("without {name}, which is not installed here")),
-        }
+    let mut command = command(arguments, &demo::target());
+    say(format_args!("$ {}", words(&command)));
+    let error = command.exec();
+    Err(error).context("failed to start bvecctl")
+}
+
+fn command(arguments: &Arguments, target: &Path) -> Command {
+    let built: PathBuf = target.join("debug");
+    let kernels: Vec<String> = arguments.kernel.iter().map(ToString::to_string).collect();
+    let mut command = Command::new(built.join("bvecctl"));
+    command
+        .args(["lab", "matrix", "--kernels", &kernels.join(","), "--out"])
+        .arg(target.join(RESULTS))
+        .args(["--revision", &process::revision()]);
+    if arguments.document {
+        command.arg("--markdown").arg(root().join(DOCUMENT));
     }
-    let words = ["bvecctl", "lab", "run", "--dangerous"].map(str::to_owned);
-    let vm = Vm {
-        kernel: arguments.kernel.clone(),
-        machine: Machine {
-            cpus: CPUS,
-            memory_mib: Some(MEMORY_MIB),
-            nodes: NODES,
-            ..Machine::default()
-        },
-        programs,
-        timeout: Some(LIMIT),
-        ..Vm::new(words.into_iter().chain(arguments.arguments.iter().cloned()))
-    };
-    let optional = MODULES.map(str::to_owned);
-    let vm = Vm {
-        optional_modules: vm
-            .optional_modules
-            .iter()
-            .cloned()
-            .chain(optional)
-            .collect(),
-        ..vm
-    };
-    Ok(ExitCode::from(vm.run()?.exit_code))
+    command.args(&arguments.arguments);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bvecctl_is_told_everything() {
+        let arguments = Arguments {
+            kernel: vec![Spec::Newest, Spec::Version("6.12".to_owned())],
+            document: true,
+            arguments: vec!["early-data".to_owned(), "--json".to_owned()],
+        };
+        let words = words(&command(&arguments, Path::new("/t")));
+        assert!(
+            words.starts_with("bvecctl lab matrix --kernels newest,6.12 --out /t/lab --revision "),
+            "{words}"
+        );
+        assert!(words.ends_with("docs/lab.md early-data --json"), "{words}");
+    }
 }

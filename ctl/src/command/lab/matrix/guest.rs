@@ -90,6 +90,8 @@ impl Machine {
             machine: Hardware {
                 cpus: self.cpus,
                 memory_mib,
+                // Pages move between nodes.
+                nodes: 2,
                 append: append.clone(),
                 ..Hardware::default()
             },
