@@ -13,14 +13,13 @@ use crate::output::note;
 use crate::units::Size;
 
 /// Programs of this machine that experiments need; one that is missing here is missing there, and experiments say so.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 6] = [
     "mkfs.ext4",
     "mkfs.xfs",
     "mkfs.btrfs",
     "dmsetup",
     "mdadm",
     "losetup",
-    "cryptsetup",
 ];
 /// Modules that experiments need, as far as a kernel has them. zram of 6.1 wants lzo-rle, which nothing loads.
 const MODULES: [&str; 13] = [
