@@ -152,8 +152,12 @@ mod tests {
 
     #[test]
     fn a_blocked_task_is_a_warning() {
-        let line = "[  243.1] INFO: task fio:93 blocked for more than 120 seconds.";
-        assert_eq!(sign_of(line), Some(Sign::Warning));
+        for line in [
+            "[  243.1] INFO: task fio:93 blocked for more than 120 seconds.",
+            "[  212.6] INFO: task exe:2200 blocked in I/O wait for more than 1 seconds.",
+        ] {
+            assert_eq!(sign_of(line), Some(Sign::Warning), "{line}");
+        }
     }
 
     #[test]

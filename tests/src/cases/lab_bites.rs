@@ -54,7 +54,7 @@ pub(crate) const CASES: &[Case] = &[
         )
     }),
     Case::new("lab::a_forgotten_hold_is_released", forgotten),
-    Case::new("lab::an_interrupt_leaves_nothing_held", interrupted).within(120),
+    Case::new("lab::an_interrupt_leaves_nothing_held", interrupted).within(240),
     Case::new("lab::a_task_in_state_d_is_found", asleep),
     Case::new("lab::who_is_not_root_is_told", unprivileged),
 ];
