@@ -33,7 +33,9 @@ const LEGS: Experiment = Experiment {
     slow: Some("it checks a mirror, for which md takes seconds"),
     expected: &[
         Expected::count("acquired", 1).since(6, 5),
+        Expected::count("acquired", 0).before(6, 5),
         Expected::count("pins_in_flight", 1).since(6, 5),
+        Expected::count("pins_in_flight", 0).before(6, 5),
         Expected::count("written", 4096),
         Expected::count("first_leg", 0x41),
         Expected::count("second_leg", 0x99),
@@ -52,6 +54,10 @@ pub(super) const ALL: &[Experiment] = &[
         prediction: "Yes: a resync waits until no request of the same 64 MiB is pending, and goes on after the release",
         source: "raise_barrier (drivers/md/raid1.c)",
         refuted_by: "A check that ends while the write is held, or never",
+        needs: &[
+            Need::File("/sys/module/raid1", "the module raid1 (CONFIG_MD_RAID1)"),
+            Need::Program("mdadm"),
+        ],
         expected: &[
             Expected::bool("check_waits", true),
             Expected::bool("check_ends", true),

@@ -47,7 +47,9 @@ const CRYPT: &[Need] = &[
 /// What a destination shows that is handed down as it is.
 const HANDED_DOWN: &[Expected] = &[
     Expected::count("acquired", 1).since(6, 5),
+    Expected::count("acquired", 0).before(6, 5),
     Expected::count("pins_in_flight", 1).since(6, 5),
+    Expected::count("pins_in_flight", 0).before(6, 5),
     Expected::bool("lower_store_seen", true),
     Expected::bool("bytes_as_stored", true),
     Expected::count("read", 4096),
@@ -55,7 +57,9 @@ const HANDED_DOWN: &[Expected] = &[
 /// What a destination shows that is copied into from elsewhere.
 const COPIED: &[Expected] = &[
     Expected::count("acquired", 1).since(6, 5),
+    Expected::count("acquired", 0).before(6, 5),
     Expected::count("pins_in_flight", 1).since(6, 5),
+    Expected::count("pins_in_flight", 0).before(6, 5),
     Expected::bool("lower_store_seen", false),
     Expected::bool("bytes_as_stored", true),
     Expected::count("read", 4096),
@@ -63,6 +67,7 @@ const COPIED: &[Expected] = &[
 /// What a source shows that is handed down as it is.
 const SOURCE_HANDED_DOWN: &[Expected] = &[
     Expected::count("acquired", 1).since(6, 5),
+    Expected::count("acquired", 0).before(6, 5),
     Expected::bool("source_changed", true),
     Expected::count("written", 4096),
 ];
@@ -176,8 +181,10 @@ pub(super) const ALL: &[Experiment] = &[
         expected: &[
             Expected::count("acquired", 0).before(6, 5),
             Expected::count("acquired", 1).since(6, 5),
+            Expected::count("acquired", 0).before(6, 5),
             Expected::count("pins_in_flight", 0).before(6, 5),
             Expected::count("pins_in_flight", 1).since(6, 5),
+            Expected::count("pins_in_flight", 0).before(6, 5),
             Expected::bool("lower_store_seen", true),
             Expected::bool("bytes_as_stored", false),
             Expected::count("read", 4096),

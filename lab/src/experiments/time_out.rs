@@ -24,6 +24,7 @@ const TIME_OUT: Experiment = Experiment {
     expected: &[
         Expected::bool("back_by_itself", false),
         Expected::count("pins_after_the_timeout", 1).since(6, 5),
+        Expected::count("pins_after_the_timeout", 0).before(6, 5),
         Expected::count("read", 4096),
     ],
     run: time_out,
