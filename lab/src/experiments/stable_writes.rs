@@ -36,7 +36,8 @@ pub(super) const ALL: &[Experiment] = &[
     Experiment {
         name: "store-under-writeback-late",
         question: "The same on a device that was told to want stable writes when it was there already: does the store wait?",
-        prediction: "No: the mapping of a block device learns of stable writes when the device is added, not when                      queue/stable_writes is set",
+        prediction: "No: the mapping of a block device learns of stable writes when the device is added, not when \
+                     queue/stable_writes is set",
         source: "bdev_add (block/bdev.c) sets AS_STABLE_WRITES; queue_stable_writes_store only the queue's limit",
         run: |bench| store(bench, On::RawSetLater),
         ..RAW
