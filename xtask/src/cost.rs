@@ -9,6 +9,7 @@ mod jobs;
 mod programs;
 mod rows;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -56,8 +57,9 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Those of the table that is published, for a kernel.
-    pub(crate) fn published(kernel: Spec, rounds: u32, ios: u64) -> Self {
+    pub(crate) fn published(kernel: Spec, rounds: u32, ios: u64, jobs: &BTreeSet<&str>) -> Self {
         Self {
+            job: jobs.iter().map(|job| (*job).to_owned()).collect(),
             kernel,
             rounds,
             ios,

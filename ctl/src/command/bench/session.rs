@@ -100,10 +100,12 @@ pub(super) fn measure(run: &Run, context: &Context) -> Result<(Record, ::bench::
     let (record, ended) = session.run(&mut following);
     following.end();
     if let Some(out) = &run.session.out {
-        write(
-            &::bench::report::page::render(&record),
-            &out.join("report.html"),
-        )?;
+        let page = ::bench::report::page::render(&record);
+        let written = write(&page, &out.join("report.html"));
+        // Where the session failed, its failure is what must be told: a full disk has no room for a page either.
+        if ended.is_ok() {
+            written?;
+        }
     }
     Ok((record, ended))
 }
