@@ -232,10 +232,7 @@ fn within_noise() -> Outcome {
     assert_eq!(rows[0]["metric"], "clean_p99");
     // Fewer requests at once, since some are late, may make the others faster; slower they must not be.
     assert_ne!(rows[0]["verdict"], "slower", "{said}");
-    assert!(
-        ran.code == Some(0) && rows[0]["new"].as_f64().unwrap() < 40e6,
-        "{said}"
-    );
+    assert_eq!(ran.code, Some(0), "{said}");
     let with = record(Path::new(&at("with"))).unwrap();
     for run in with["cells"][0]["runs"].as_array().unwrap() {
         assert!(

@@ -63,8 +63,8 @@ pub(super) fn run(rounds: u32, ios: u64) -> Result<ExitCode> {
     }
     let rublk = peers::rublk()?;
     let reports = count(rounds, ios, &rublk)?;
-    let environment = environment(&reports, rounds, ios);
     for page in PAGES {
+        let environment = environment(page, &reports, rounds, ios);
         let table = format!("{environment}\n\n{}", table(page, &reports));
         let text = replaced(&text_of(page)?, &table)?;
         let path = root().join(page.file);
@@ -116,7 +116,11 @@ fn replaced(text: &str, table: &str) -> Result<String> {
 }
 
 /// What the table was made on.
-fn environment(reports: &[Report], rounds: u32, ios: u64) -> String {
+fn environment(page: Page, reports: &[Report], rounds: u32, ios: u64) -> String {
+    let link = match page.file {
+        "README.md" => "docs/benchmarks.md",
+        _ => "#method",
+    };
     let kernels: Vec<&str> = reports.iter().map(|it| it.kernel.as_str()).collect();
     let version = |program: &str, word: &str| {
         let said = process::output(Command::new(program).arg(word)).unwrap_or_default();
@@ -135,7 +139,7 @@ fn environment(reports: &[Report], rounds: u32, ios: u64) -> String {
     format!(
         "Instructions of the whole guest for a random request of 4 KiB, median of {rounds} rounds of {ios} requests. \
          Kernels {} (Debian, cloud flavour); {qemu}, TCG with `-icount`, 1 CPU; {}; rublk {}; {nbd}; bvecd {}, \
-         release build.",
+         release build. Less is better; [benchmarks]({link}) says how it is counted, and what a count cannot see.",
         kernels.join(" and "),
         version("fio", "--version"),
         peers::RUBLK_VERSION,
@@ -244,7 +248,7 @@ mod tests {
             ]
         );
         assert!(!table(PAGES[0], &reports).contains("batch"));
-        let environment = environment(&reports, 2, 1000);
+        let environment = environment(PAGES[0], &reports, 2, 1000);
         for word in ["7.2.12 and 7.3.4", "1 CPU", "rublk 0.", "2 rounds", "TCG"] {
             assert!(environment.contains(word), "{word}: {environment}");
         }
