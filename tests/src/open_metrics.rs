@@ -105,7 +105,7 @@ c -1
             (GOOD.to_owned() + "c 1\n", "# EOF"),
             (put("# TYPE c gauge", "\n# TYPE c gauge"), "empty"),
             (put("# TYPE c gauge\n", ""), "no `# TYPE`"),
-            (put("b_total{", "b{"), "no `# TYPE`"),
+            (put("b_total{", "b{"), "does not fit"),
             (put("# TYPE b counter", "# TYPE b kounter"), "no type"),
             (put("c -1", "c  -1"), "one space"),
             (put("c -1", "c NaN"), "not a number"),

@@ -74,6 +74,9 @@ impl Families {
         };
         if !fits {
             let base = sample.name.trim_end_matches("_total");
+            if base == family.name {
+                return Err("its name does not fit the type of its family".to_owned());
+            }
             return Err(match self.done.contains(base) {
                 true => "a sample of one family among those of an other family".to_owned(),
                 false => "no `# TYPE` of its family before it".to_owned(),

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                (0, "early: delay:1ms".to_owned()),
+                (0, "early: delay(dist=fixed:1ms)".to_owned()),
                 (
                     300,
                     "late: delay:50ms where op=read when prob=1%".to_owned()
