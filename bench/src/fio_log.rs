@@ -144,7 +144,8 @@ fn spread(lines: &[(Origin, Line)], place: impl Fn(u64) -> usize, series: &mut [
     let mut next: BTreeMap<Origin, usize> = BTreeMap::new();
     for (origin, (time, numbers)) in lines {
         let at = place(*time);
-        let from = next.get(origin).copied().unwrap_or(at);
+        // The first line is about everything since the beginning.
+        let from = next.get(origin).copied().unwrap_or(0);
         if from > at {
             // Two lines of one interval: rates are not added up.
             continue;
@@ -286,6 +287,7 @@ mod tests {
             ),
             ("log_bw.2.log", "1099, 1, 0, 0, 0\n"),
             ("log_iops.1.log", "1100, 3, 0, 0, 0\n1302, 4, 0, 0, 0\n"),
+            ("log_iops.2.log", "1201, 6, 0, 0, 0\n"),
             ("log_clat_hist.1.log", &hist),
         ]);
         let read = |direction| Logs::Averaged(MS).read(logs.path(), direction).unwrap();
@@ -296,8 +298,8 @@ mod tests {
         );
         assert_eq!(
             mixed.iops,
-            [3.0, 4.0, 4.0],
-            "the next line is the mean of the interval without one"
+            [9.0, 10.0, 4.0],
+            "a line is the mean of the intervals before it that have none"
         );
         assert_eq!(
             mixed
