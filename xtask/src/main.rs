@@ -51,7 +51,7 @@ enum Verb {
     /// Count what a request to bvecd costs, in guest instructions.
     Cost(cost::Command),
     /// Count what a request costs on bvecd, on rublk and on the kernel's own drivers.
-    BenchPeers(peers::Arguments),
+    BenchPeers(peers::Command),
     /// Hold the API against its OpenAPI document, with requests that schemathesis makes up.
     Schemathesis(schemathesis::Arguments),
     /// Format check, clippy, tidy and tests, as the continuous integration runs them.

@@ -34,7 +34,7 @@ enum Measure {
 
 /// How peers are measured.
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {
+pub(crate) struct Command {
     /// What is measured.
     #[arg(long, value_enum, default_value_t)]
     measure: Measure,
@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// If something needed is missing or does not compile, or the virtual machine or a run in it fails.
 /// No number is an error.
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Command) -> Result<ExitCode> {
     setup::ensure()?;
     let rublk = rublk()?;
     if arguments.measure == Measure::Iops {

@@ -20,6 +20,7 @@ use clap::Args;
 use vm::{Cache, Kernel, Progress, Spec};
 
 use crate::setup;
+pub(crate) use programs::build_all;
 pub(crate) use split::Shard;
 use tally::Tally;
 

@@ -26,7 +26,7 @@ pub(super) struct Programs {
 /// # Errors
 /// If something does not compile.
 pub(super) fn build() -> Result<Programs> {
-    process::run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
+    let built = build_all()?;
     let mut command = cargo(&[
         "test",
         "--workspace",
@@ -39,13 +39,21 @@ pub(super) fn build() -> Result<Programs> {
     let messages = process::output(&mut command)?;
     let no_allocation = executable(&messages, NO_ALLOCATION)
         .with_context(|| format!("failed to find the test program {NO_ALLOCATION}"))?;
-    let built = target_dir()?.join("debug");
     Ok(Programs {
         tools: ["bvecd", "bvecctl", "bvecd-suite"]
             .map(|name| built.join(name))
             .to_vec(),
         tests: vec![no_allocation],
     })
+}
+
+/// Builds everything there is, as the tests do, and gives the directory of the programs.
+///
+/// # Errors
+/// If something does not compile.
+pub(crate) fn build_all() -> Result<PathBuf> {
+    process::run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
+    Ok(target_dir()?.join("debug"))
 }
 
 /// Where cargo puts what it builds.
