@@ -1,6 +1,6 @@
 //! Devices with protection information.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -66,11 +66,12 @@ fn on_file(daemon: &Daemon) -> (Device, std::path::PathBuf) {
 fn tags(file: &Path) -> File {
     let mut name = file.as_os_str().to_owned();
     name.push(".pi");
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(name)
-        .unwrap()
+    opened(name.as_ref())
+}
+
+/// A file below a device, to be looked at and damaged.
+fn opened(file: &Path) -> File {
+    File::options().read(true).write(true).open(file).unwrap()
 }
 
 fn attribute(device: &Device, name: &str) -> String {
@@ -155,14 +156,7 @@ fn flipped_data() -> Outcome {
     let (device, file) = on_file(&daemon);
     let disk = Disk::open(&device.path);
     disk.write(0, &pattern(1, 65536));
-    flip(
-        &OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&file)
-            .unwrap(),
-        12345,
-    );
+    flip(&opened(&file), 12345);
     assert_eq!(errno(disk.try_read(0, 65536)), libc::EILSEQ);
     let found = mismatches(&daemon);
     let wrong = found[0].mismatch.unwrap();
@@ -214,14 +208,7 @@ fn flipped_tag() -> Outcome {
     disk.write(0, &pattern(2, 65536));
     set_attribute(&device, "read_verify", "1");
     assert_eq!(disk.read(0, 65536), pattern(2, 65536));
-    flip(
-        &OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&file)
-            .unwrap(),
-        0,
-    );
+    flip(&opened(&file), 0);
     assert_eq!(errno(disk.try_read(0, 4096)), libc::EILSEQ);
     drop(disk);
     daemon.stop();
@@ -235,11 +222,7 @@ fn misplaced() -> Outcome {
     let (device, file) = on_file(&daemon);
     let disk = Disk::open(&device.path);
     disk.write(0, &pattern(1, 65536));
-    let backing = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&file)
-        .unwrap();
+    let backing = opened(&file);
     for (file, len) in [(&backing, 512), (&tags(&file), 8)] {
         let mut block = vec![0; len];
         file.read_exact_at(&mut block, 3 * len as u64).unwrap();
@@ -303,11 +286,7 @@ fn discarded() -> Outcome {
     disk.write(0, &pattern(1, 65536));
     crate::sys::discard(&disk.file, 8192, 16384).unwrap();
     assert_eq!(disk.read(8192, 16384), [0; 16384]);
-    let backing = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&file)
-        .unwrap();
+    let backing = opened(&file);
     flip(&backing, 8192);
     assert_eq!(
         disk.read(8192, 4096)[0],
@@ -340,14 +319,7 @@ fn outlives() -> Outcome {
     let device = next.add(&protected(target));
     let disk = Disk::open(&device.path);
     assert_eq!(disk.read(0, 65536), pattern(1, 65536));
-    flip(
-        &OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&file)
-            .unwrap(),
-        4096,
-    );
+    flip(&opened(&file), 4096);
     assert_eq!(errno(disk.try_read(4096, 4096)), libc::EILSEQ);
     drop(disk);
     next.stop();
