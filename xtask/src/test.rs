@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     /// long as well, 2,000 on the others. About four hours of one CPU.
     #[arg(long)]
     full: bool,
-    /// Run the device tests in so many virtual machines side by side [default: 1; with --full the CPUs].
+    /// Run the device tests in so many virtual machines side by side [default: 2, or the CPUs if that is fewer;
+    /// 1 with a filter; the CPUs with --full].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: Option<u32>,
     /// Run part I of N of the device tests, so that N machines share them; the tests that are not on
@@ -88,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     let jobs = arguments.jobs;
-    let jobs = jobs.unwrap_or_else(|| split::default_jobs(arguments.full));
+    let jobs = jobs.unwrap_or_else(|| split::default_jobs(arguments.full, !filter.is_empty()));
     for shares in split::shares(&kernels, arguments.full, arguments.shard, jobs) {
         tally += devices::run(&shares, &programs, filter)?;
     }

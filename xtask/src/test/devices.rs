@@ -18,7 +18,7 @@ use crate::process::say;
 /// The driver lowers the number of queues to that of the CPUs, and some tests want four.
 const CPUS: u32 = 4;
 
-/// The suite takes about a quarter of an hour under emulation on an idle machine.
+/// Half of the suite takes about twelve minutes under emulation, on a machine that has a CPU for it.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// All 160 cells of the conformance table, with 100,000 steps each.

@@ -81,14 +81,15 @@ impl Depth {
     }
 }
 
-/// So many virtual machines run side by side unless told otherwise: one where everything takes minutes,
-/// else one a CPU, for each of them keeps one CPU busy under emulation.
-pub(super) fn default_jobs(full: bool) -> u32 {
+/// So many virtual machines run side by side unless told otherwise. Under emulation each keeps one CPU busy: one
+/// a CPU with `--full`, two for everything else, whose half is short enough, and one for a few tests by name.
+pub(super) fn default_jobs(full: bool, filtered: bool) -> u32 {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
-    if full {
-        u32::try_from(cpus).unwrap_or(u32::MAX)
-    } else {
-        1
+    let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
+    match (full, filtered) {
+        (true, _) => cpus,
+        (false, false) => cpus.min(2),
+        (false, true) => 1,
     }
 }
 
