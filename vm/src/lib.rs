@@ -74,4 +74,5 @@ pub use machine::{Accelerator, Machine};
 pub use progress::Progress;
 pub use run::{Outcome, Vm};
 pub use spec::Spec;
+pub use tool::find as find_program;
 pub use version::Version;

@@ -9,7 +9,8 @@ use crate::error::Error;
 
 /// Finds a program by a path with a slash in it, or by its name on the search path and in the
 /// system directories that an ordinary user's path leaves out.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|file| is_executable(file));
     }
@@ -64,5 +65,16 @@ fn failure(command: &Command, output: &Output) -> Error {
         command: words.join(" "),
         status: output.status.to_string(),
         message: tail.into_iter().rev().collect::<Vec<_>>().join("\n  "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_by_name() {
+        assert!(find("sh").is_some());
+        assert_eq!(find("no-such-program-anywhere"), None);
     }
 }

@@ -159,9 +159,7 @@ fn told(event: &Value, url: &str) -> Option<String> {
 /// The browser of this machine.
 fn program() -> Result<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = names
-        .iter()
-        .find_map(|name| crate::guest_nbd::program(name));
+    let found = names.iter().find_map(|name| vm::find_program(name));
     found.context("failed to find chromium; `cargo xtask setup` installs it")
 }
 

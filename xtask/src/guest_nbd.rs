@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vm::CopyIn;
+use vm::{CopyIn, find_program};
 
 use crate::process::{output, say};
 
@@ -33,7 +33,7 @@ pub(crate) fn found() -> Nbd {
 
 fn parts() -> Result<Nbd, String> {
     let programs = ["nbdkit", "nbd-client"]
-        .map(|name| program(name).ok_or_else(|| format!("{name} is not installed")));
+        .map(|name| find_program(name).ok_or_else(|| format!("{name} is not installed")));
     let programs = programs.into_iter().collect::<Result<Vec<_>, _>>()?;
     // Its plugins are loaded by name, so no list of libraries has them.
     let config = output(Command::new("nbdkit").arg("--dump-config"));
@@ -57,25 +57,4 @@ fn parts() -> Result<Nbd, String> {
         copy_in: copy_in.into_iter().collect::<Result<_, _>>()?,
         modules: vec!["nbd".to_owned()],
     })
-}
-
-/// A program of this host.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(system)
-        .map(|directory| directory.join(name))
-        .find(|file| file.is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_are_found_by_name() {
-        assert!(program("sh").is_some());
-        assert_eq!(program("no-such-program-anywhere"), None);
-    }
 }

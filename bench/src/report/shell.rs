@@ -29,7 +29,12 @@ pub fn xml(text: &str) -> String {
         .chars()
         .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
         .collect();
-    kept.replace('&', "&amp;")
+    escaped(&kept)
+}
+
+/// A text without what begins or ends markup.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::axis::Scale;
+use super::shell::escaped;
 
 /// Width of a plot, in its own units, which are about pixels on a phone.
 pub(super) const WIDTH: f64 = 440.0;
@@ -141,13 +142,6 @@ impl Svg {
 /// The class of a series.
 pub(super) fn series(index: usize) -> usize {
     index % COLORS
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The guest that experiments run in: hardware, programs and modules for all of them.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use ::vm::{Machine as Hardware, Spec, Vm};
+use ::vm::{Machine as Hardware, Spec, Vm, find_program};
 use anyhow::Result;
 use clap::Args;
 
@@ -64,7 +63,7 @@ impl Machine {
         let mut programs = ours()?;
         let mut missing = Vec::new();
         for name in PROGRAMS {
-            match found(name) {
+            match find_program(name) {
                 Some(path) => programs.push(path),
                 None => missing.push(name),
             }
@@ -101,26 +100,5 @@ impl Machine {
             ..plain.clone()
         });
         Ok(guests.collect())
-    }
-}
-
-/// A program of this machine, also of those for the administrator.
-fn found(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/sbin"].map(Path::new);
-    env::split_paths(&path)
-        .chain(system.map(Path::to_owned))
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_are_found_by_name() {
-        assert!(found("sh").is_some());
-        assert_eq!(found("no-such-program-anywhere"), None);
     }
 }
