@@ -50,6 +50,10 @@ pub(crate) struct Row {
     /// One value a round.
     pub(crate) values: Vec<f64>,
     pub(crate) median: f64,
+    /// What the two threads ran for one request that carry it, fio's and that of the queue, one value a round;
+    /// of bvecd only. All else in `values` is others': timers, the server of the API, its client.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) threads: Vec<f64>,
 }
 
 /// What of fio's report is looked at.
@@ -61,6 +65,11 @@ struct FioReport {
 #[derive(Debug, Deserialize)]
 struct FioJob {
     error: i32,
+    /// Percent of `job_runtime` (getrusage(2), `RUSAGE_THREAD`).
+    usr_cpu: f64,
+    sys_cpu: f64,
+    /// Milliseconds.
+    job_runtime: u32,
     read: FioSide,
     write: FioSide,
     trim: FioSide,
@@ -93,20 +102,19 @@ impl Report {
         }
         let mut results = Vec::new();
         for place in places {
-            for name in names(&first.join(&place))? {
+            let is_report = |name: &String| name.ends_with(".json");
+            for name in names(&first.join(&place))?.into_iter().filter(is_report) {
                 let file = place.join(&name);
                 let job = name.strip_suffix(".json").and_then(jobs::named);
                 let job = job.with_context(|| format!("no job has left {}", file.display()))?;
-                let values = (1..=rounds)
+                let samples = (1..=rounds)
                     .map(|round| {
                         let file = directory.join(round.to_string()).join(&file);
-                        let text = fs::read_to_string(&file);
-                        text.map_err(anyhow::Error::from)
-                            .and_then(|text| value(&text, ios))
-                            .with_context(|| format!("failed to use {}", file.display()))
+                        let sample = Sample::read(&file, ios);
+                        sample.with_context(|| format!("failed to use {}", file.display()))
                     })
-                    .collect::<Result<_>>()?;
-                results.push(Row::new(&place, job, values));
+                    .collect::<Result<Vec<_>>>()?;
+                results.push(Row::new(&place, job, &samples));
             }
         }
         ensure!(!results.is_empty(), "the guest left no results");
@@ -136,7 +144,8 @@ impl Report {
 
 impl Row {
     /// A row of what ran at `PEER/VARIANT/TARGET/DATA_PATH/TRANSPORT`.
-    fn new(place: &Path, job: &Job, values: Vec<f64>) -> Self {
+    fn new(place: &Path, job: &Job, samples: &[Sample]) -> Self {
+        let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
         let mut words = place.iter().map(|word| word.to_string_lossy().into_owned());
         let mut word = || words.next().unwrap_or_default();
         let (peer, variant, target) = (word(), word(), word());
@@ -155,6 +164,7 @@ impl Row {
             measure: MEASURE,
             median: median(&values),
             values,
+            threads: samples.iter().filter_map(|sample| sample.threads).collect(),
         }
     }
 
@@ -162,7 +172,21 @@ impl Row {
     #[cfg(test)]
     pub(crate) fn sample(place: &str, values: &[f64]) -> Self {
         let job = jobs::of(false).next().unwrap();
-        Self::new(Path::new(place), job, values.to_vec())
+        let sample = |&value| Sample {
+            value,
+            threads: None,
+        };
+        let samples: Vec<Sample> = values.iter().map(sample).collect();
+        Self::new(Path::new(place), job, &samples)
+    }
+
+    /// The same with what the threads ran that carry the request.
+    #[cfg(test)]
+    pub(crate) fn with_threads(self, threads: &[f64]) -> Self {
+        Self {
+            threads: threads.to_vec(),
+            ..self
+        }
     }
 
     /// Whether it is of this variant.
@@ -187,7 +211,26 @@ impl Row {
 }
 
 /// What a run measured.
-fn value(report: &str, ios: u64) -> Result<f64> {
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Sample {
+    value: f64,
+    threads: Option<f64>,
+}
+
+impl Sample {
+    /// Reads a report of fio, and what stands beside it about the queue.
+    fn read(file: &Path, ios: u64) -> Result<Self> {
+        let report = fs::read_to_string(file)?;
+        let queue = file.with_extension("queue");
+        let queue_ns = match queue.exists() {
+            true => Some(fs::read_to_string(queue)?.trim().parse()?),
+            false => None,
+        };
+        sample(&report, queue_ns, ios)
+    }
+}
+
+fn sample(report: &str, queue_ns: Option<f64>, ios: u64) -> Result<Sample> {
     let report: FioReport = serde_json::from_str(report).context("it is no report of fio")?;
     let [job] = report.jobs.as_slice() else {
         anyhow::bail!("it is of {} jobs, expected one", report.jobs.len());
@@ -200,12 +243,17 @@ fn value(report: &str, ios: u64) -> Result<f64> {
     let runtime_ms = runtime_ms.max(job.trim.runtime);
     ensure!(runtime_ms > 0, "it took no time");
     let count = |number: u64| u32::try_from(number).map(f64::from);
+    let done = count(done)?;
+    let fio_ns = (job.usr_cpu + job.sys_cpu) / 100.0 * f64::from(job.job_runtime) * 1e6;
     // Under `-icount shift=0` a nanosecond of the guest's clock is one instruction.
-    Ok(count(runtime_ms)? * 1e6 / count(done)?)
+    Ok(Sample {
+        value: count(runtime_ms)? * 1e6 / done,
+        threads: queue_ns.map(|queue_ns| (fio_ns + queue_ns) / done),
+    })
 }
 
 /// The middle one, or the mean of the middle two.
-fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let upper = sorted.len() / 2;
@@ -233,15 +281,20 @@ mod tests {
 
     fn report(ios: u64, error: i32, runtime_ms: u64) -> String {
         format!(
-            r#"{{"jobs":[{{"error":{error},"read":{{"total_ios":{ios},"runtime":{runtime_ms}}},
+            r#"{{"jobs":[{{"error":{error},"usr_cpu":25.0,"sys_cpu":25.0,"job_runtime":{runtime_ms},"read":{{"total_ios":{ios},"runtime":{runtime_ms}}},
                "write":{{"total_ios":0,"runtime":0}},"trim":{{"total_ios":0,"runtime":0}}}}]}}"#
         )
     }
 
     #[test]
     fn a_virtual_nanosecond_is_an_instruction() {
-        let count = value(&report(20_000, 0, 497), 20_000).unwrap();
-        assert!((count - 24_850.0).abs() < 1e-6, "{count}");
+        let sample = |queue_ns| sample(&report(20_000, 0, 497), queue_ns, 20_000).unwrap();
+        let count = sample(None);
+        assert!((count.value - 24_850.0).abs() < 1e-6, "{count:?}");
+        assert_eq!(count.threads, None);
+        // fio ran half of the time.
+        let threads = sample(Some(100e6)).threads.unwrap();
+        assert!((threads - 17_425.0).abs() < 1e-6, "{threads}");
     }
 
     #[test]
@@ -252,7 +305,7 @@ mod tests {
             (report(20_000, 0, 0), "no time"),
             ("fio: no".to_owned(), "no report"),
         ] {
-            let error = value(&text, 20_000).unwrap_err();
+            let error = sample(&text, None, 20_000).unwrap_err();
             assert!(format!("{error:#}").contains(reason), "{error:#}");
         }
     }
@@ -272,6 +325,7 @@ mod tests {
             for job in jobs::of(false) {
                 let text = report(1000, 0, 20 + round);
                 fs::write(place.join(format!("{}.json", job.name)), text).unwrap();
+                fs::write(place.join(format!("{}.queue", job.name)), "5000000\n").unwrap();
             }
         }
         let read = |rounds| {
@@ -290,6 +344,7 @@ mod tests {
             ("bvecd", "copy batch")
         );
         assert!((row.median - 21_500.0).abs() < 1e-6, "{}", row.median);
+        assert!((row.threads[1] - 16_000.0).abs() < 1e-6, "{row:?}");
         let error = read(3).unwrap_err();
         assert!(format!("{error:#}").contains("3/bvecd"), "{error:#}");
     }

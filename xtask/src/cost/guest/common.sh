@@ -1,5 +1,6 @@
 # Runs in the guest, in front of each of the other scripts here. fio's reports go to
 # results/ROUND/PEER/VARIANT/TARGET/DATA_PATH/TRANSPORT/JOB.json; where there is nothing to say stands `-`.
+# Beside each lies JOB.queue if the server is bvecd: nanoseconds that the thread of its queue ran meanwhile.
 #
 # In: ROUNDS, END (fio's words for the end of a run), JOBS (names of job files), TARGETS (null, loop: a file
 # on tmpfs), WAYS (data paths and transports,
@@ -37,6 +38,20 @@ fill_backing() {
     dd if=/dev/urandom of=$backing bs=1M count=$size_mib conv=notrunc 2>/dev/null || die "no backing file"
 }
 
+# queue_thread DEVICE: the thread that serves the only queue of a device of bvecd's; nothing for a peer's device.
+queue_thread() {
+    name=ublk${1#/dev/ublkb}q0
+    for thread in /proc/[0-9]*/task/[0-9]*; do
+        read -r this <"$thread/comm" && [ "$this" = "$name" ] && echo "$thread" && return
+    done 2>/dev/null
+}
+
+# ran_ns THREAD: how long it has run (schedstat, first field: `sum_exec_runtime`).
+ran_ns() {
+    read -r nanoseconds rest <"$1/schedstat" || die "no schedstat of $1"
+    echo "$nanoseconds"
+}
+
 # run ROUND PEER VARIANT TARGET DATA_PATH/TRANSPORT DEVICE [COMMAND...]: every job; the command runs fio.
 run() {
     # fio would make a regular file of a device that is not there.
@@ -47,10 +62,13 @@ run() {
     for job in $JOBS; do
         file=fio-jobs/$job.fio
         [ -e "$file" ] || file=cost-jobs/$job.fio
+        queue=$(queue_thread "$run_device")
+        [ -z "$queue" ] || before=$(ran_ns "$queue")
         # END is several words, fio_words may be none.
         DEV="$run_device" "$@" fio --thread --allow_file_create=0 --filename="$run_device" --size=${size_mib}M --io_size=1T \
             --norandommap $END $fio_words --output-format=json --output="$run_place/$job.json" \
             "$file" || die "$run_title: fio failed on $job"
+        [ -z "$queue" ] || echo $(($(ran_ns "$queue") - before)) >"$run_place/$job.queue"
         # What was discarded has become a hole.
         case $job in discard-*) fill_backing ;; esac
     done
