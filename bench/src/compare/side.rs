@@ -118,6 +118,30 @@ impl Side {
         }
     }
 
+    /// The cells of a record without rules, and those with rules: two sides that were measured in turn.
+    ///
+    /// # Errors
+    /// [`BenchError::BadRecord`] when the file at `path` is no record, or has not both kinds of cells.
+    pub fn halves(path: &Path) -> Result<(Self, Self)> {
+        let record = store::load(path)?;
+        let half = |faulted: bool| {
+            let mut half = record.clone();
+            half.cells
+                .retain(|cell| cell.cell.faults.is_empty() != faulted);
+            half
+        };
+        let (plain, faulted) = (half(false), half(true));
+        if plain.cells.is_empty() || faulted.cells.is_empty() {
+            let detail = "it has not both cells with rules and cells without, so that it needs a second file \
+                          to be compared with";
+            return Err(BenchError::BadRecord {
+                path: path.to_owned(),
+                detail: detail.to_owned(),
+            });
+        }
+        Ok((Self::of(&plain), Self::of(&faulted)))
+    }
+
     fn of_instructions(file: Instructions) -> std::result::Result<Self, String> {
         let values = file.results.into_iter().map(|row| {
             let (metric, exact) = match row.measure.as_str() {
@@ -262,6 +286,30 @@ mod tests {
         }
         let found = compare(&Side::of(&base), &Side::of(&faulted), &options);
         assert_eq!(found.verdict, Verdict::Slower);
+    }
+
+    #[test]
+    fn a_session_is_held_against_itself_by_its_rules() {
+        use crate::record::tests::record;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        let mut both = record();
+        let mut late = both.cells[0].clone();
+        late.cell.faults = vec!["late: delay:50ms".to_owned()];
+        std::fs::write(&path, serde_json::to_string(&both).unwrap()).unwrap();
+        let error = Side::halves(&path).unwrap_err().to_string();
+        assert!(error.contains("second file"), "{error}");
+        both.cells.push(late);
+        std::fs::write(&path, serde_json::to_string(&both).unwrap()).unwrap();
+        let (plain, faulted) = Side::halves(&path).unwrap();
+        let options = Options {
+            metrics: vec![Metric::CleanP99],
+            least: 0.0,
+            seed: 1,
+        };
+        let found = compare(&plain, &faulted, &options);
+        assert_eq!(found.rows.len(), 1, "{found:?}");
+        assert_eq!(found.verdict, Verdict::CannotTell);
     }
 
     #[test]

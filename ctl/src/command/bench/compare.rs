@@ -18,12 +18,13 @@ difference is told when the bootstrap interval of the ratio leaves out 1 and the
 the noise floor, which is what equal things would differ by in one of twenty comparisons, judged
 from the repeats. Less than three repeats of a time say nothing. Ends with 1 when something is
 slower. clean-p99 is that of the requests that no rule fired on, so that a run under a scenario can
-be held against one without.
+be held against one without; a session of a matrix can have both, measured in turn.
 
 Examples:
   bvecctl bench compare before/result.json after/result.json
   bvecctl bench compare a.json b.json --metric iops,p99 --least 2
   bvecctl bench compare without.json with.json --metric clean-p99
+  bvecctl bench compare session.json --metric clean-p99
   bvecctl bench compare a.json b.json --json";
 
 /// Which files, and by what.
@@ -32,9 +33,10 @@ pub(crate) struct Compare {
     /// The result file that is compared with.
     #[arg(value_name = "BASE")]
     base: PathBuf,
-    /// The result file that is compared.
+    /// The result file that is compared; without it the cells of BASE with rules are held against
+    /// those without.
     #[arg(value_name = "NEW")]
-    new: PathBuf,
+    new: Option<PathBuf>,
     /// What is compared; instructions always are.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "iops,p99")]
     metric: Vec<Word>,
@@ -78,7 +80,10 @@ impl From<Word> for Metric {
 /// # Errors
 /// A file cannot be read or is no result file.
 pub(super) fn run(arguments: &Compare, context: &Context) -> Result<Exit> {
-    let (base, new) = (Side::load(&arguments.base)?, Side::load(&arguments.new)?);
+    let (base, new) = match &arguments.new {
+        Some(new) => (Side::load(&arguments.base)?, Side::load(new)?),
+        None => Side::halves(&arguments.base)?,
+    };
     let options = Options {
         metrics: arguments.metric.iter().map(|word| (*word).into()).collect(),
         least: arguments.least / 100.0,
