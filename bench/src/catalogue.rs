@@ -31,6 +31,7 @@ const JOBS: &[(&str, &str)] = shipped![
     "rand-destination-4k-qd256",
     "jobs4-destination-4k-qd8",
     "jobs4-source-4k-qd8",
+    "paced8-destination-4k-qd1",
     "seq-destination-16k-qd32",
     "seq-destination-64k-qd32",
     "seq-destination-1m-qd32",
