@@ -159,7 +159,6 @@ impl Mailbox {
     /// # Errors
     /// `eventfd(2)`'s.
     pub fn new() -> std::io::Result<Self> {
-        // Blocking on purpose: io_uring then waits for it, instead of reporting EAGAIN.
         let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC)?;
         let wake = Arc::new(std::os::fd::AsFd::as_fd(&event).try_clone_to_owned()?);
         Ok(Self {
@@ -180,7 +179,7 @@ impl Mailbox {
         let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(list) = commands.as_mut() {
             list.push(command);
-            // Fails only when the counter would overflow, that is after 2^64 unread commands.
+            // Fails only when the counter would overflow, that is after 2^64 commands.
             let _ = self.event.write(1);
         }
     }

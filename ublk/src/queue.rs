@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use io_uring::{opcode, squeue, types};
+use io_uring::{cqueue, opcode, squeue, types};
 use libublk::sys;
 
 use crate::answer::Answer;
@@ -108,7 +108,8 @@ pub struct Queue {
     path: DataPath,
     stages: Stages,
     descriptors: Mapping,
-    wake_count: Box<u64>,
+    /// Whether the poll of the wake event is under way.
+    wake_armed: bool,
     config: QueueConfig,
 }
 
@@ -145,7 +146,7 @@ impl Queue {
             path,
             stages: Stages::new(config.max_io_bytes),
             descriptors,
-            wake_count: Box::new(0),
+            wake_armed: false,
             config,
         })
     }
@@ -212,7 +213,10 @@ impl Queue {
                         return Some(Completion::Backing { tag, result });
                     }
                 }
-                Token::Wake => return Some(Completion::Woken),
+                Token::Wake => {
+                    self.wake_armed = cqueue::more(event.flags);
+                    return Some(Completion::Woken);
+                }
                 Token::Registration(tag) => {
                     if let Some(table) = self.path.registered() {
                         table.refused(tag, event.result);
@@ -328,23 +332,29 @@ impl Queue {
         Payload::of(request, self.path.payload(request.tag(), len)?)
     }
 
-    /// Arms the wake event again after [`Completion::Woken`].
+    /// Arms the wake event again after [`Completion::Woken`], unless it still is.
     ///
     /// # Errors
     /// The ring's.
     pub fn arm_wake(&mut self) -> io::Result<()> {
-        let counter = (&raw mut *self.wake_count).cast::<u8>();
-        // Not a registered file: its read is always under way, and would keep the table's files.
+        if self.wake_armed {
+            return Ok(());
+        }
+        // A poll that stays, rather than a read each time: each write to the eventfd is a completion, read
+        // before or not, for its waker runs the poll (`eventfd_signal_mask`, `io_poll_check_events`). Not a
+        // registered file: it is always under way, and would keep the table's files.
         let wake = types::Fd(self.config.wake.as_raw_fd());
-        let entry = opcode::Read::new(wake, counter, 8)
+        let entry = opcode::PollAdd::new(wake, u32::from(libc::POLLIN.cast_unsigned()))
+            .multi(true)
             .build()
             .user_data(Token::Wake.pack());
+        self.wake_armed = true;
         self.push(&entry)
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        // SAFETY: every entry names registered files and memory of `self.path`, `self.stages` or
-        // `self.wake_count`, which outlive the ring.
+        // SAFETY: every entry names registered files and memory of `self.path` or `self.stages`, which
+        // outlive the ring.
         unsafe { self.ring.push(entry) }
     }
 
