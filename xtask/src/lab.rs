@@ -60,9 +60,13 @@ fn command(arguments: &Arguments, target: &Path) -> Command {
     let kernels: Vec<String> = arguments.kernel.iter().map(ToString::to_string).collect();
     let mut command = Command::new(built.join("bvecctl"));
     command
-        .args(["lab", "matrix", "--kernels", &kernels.join(","), "--out"])
-        .arg(target.join(RESULTS))
+        .args(["lab", "matrix", "--kernels", &kernels.join(",")])
         .args(["--revision", &process::revision()]);
+    // It may be given once only.
+    let is_out = |word: &String| word == "--out" || word.starts_with("--out=");
+    if !arguments.arguments.iter().any(is_out) {
+        command.arg("--out").arg(target.join(RESULTS));
+    }
     if arguments.document {
         command.arg("--markdown").arg(root().join(DOCUMENT));
     }
@@ -83,9 +87,21 @@ mod tests {
         };
         let words = words(&command(&arguments, Path::new("/t")));
         assert!(
-            words.starts_with("bvecctl lab matrix --kernels newest,6.12 --out /t/lab --revision "),
+            words.starts_with("bvecctl lab matrix --kernels newest,6.12 --revision "),
             "{words}"
         );
+        assert!(words.contains(" --out /t/lab "), "{words}");
         assert!(words.ends_with("docs/lab.md early-data --json"), "{words}");
+    }
+
+    #[test]
+    fn another_place_for_the_table_is_in_the_place_of_ours() {
+        let arguments = Arguments {
+            arguments: vec!["--out".to_owned(), "mine".to_owned()],
+            ..Arguments::default()
+        };
+        let words = words(&command(&arguments, Path::new("/t")));
+        assert_eq!(words.matches("--out").count(), 1, "{words}");
+        assert!(words.ends_with("--out mine"), "{words}");
     }
 }
