@@ -122,3 +122,20 @@ pub(crate) fn all() -> Vec<Case> {
         .chain(nbd::cases())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// A filter, a shard and a report know a case by its name.
+    #[test]
+    fn no_two_have_one_name() {
+        let mut names = BTreeSet::new();
+        let twice: Vec<_> = super::all()
+            .into_iter()
+            .map(|case| case.name)
+            .filter(|name| !names.insert(*name))
+            .collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+}

@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("bench::a_disk_that_fills_up", fills_up).within(120),
     Case::new("bench::a_daemon_that_dies", dies).within(120),
     Case::new("bench::peers_are_compared_or_named", peers).within(180),
-    Case::new("bench::faulted_requests_are_told_apart", apart).within(240),
+    Case::new("bench::late_requests_do_not_hold_up_others", others_go_on).within(240),
     Case::new("bench::shared_memory_is_shared", shared).within(120),
 ];
 
@@ -190,7 +190,7 @@ fn peers() -> Outcome {
 /// A run under a scenario tells the requests that a rule fired on from the others, and those do not wait for
 /// them. How much slower they are is measured (docs/bench.md) and no matter of a test: two runs on a busy host
 /// differ by more than rules cost.
-fn apart() -> Outcome {
+fn others_go_on() -> Outcome {
     need_program!("fio");
     let daemon = Daemon::start();
     let device = daemon.add_ram(4 << 20, api::DataPath::Copy);
