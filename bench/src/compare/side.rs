@@ -296,11 +296,11 @@ mod tests {
         let mut both = record();
         let mut late = both.cells[0].clone();
         late.cell.faults = vec!["late: delay:50ms".to_owned()];
-        std::fs::write(&path, serde_json::to_string(&both).unwrap()).unwrap();
+        fs::write(&path, serde_json::to_string(&both).unwrap()).unwrap();
         let error = Side::halves(&path).unwrap_err().to_string();
         assert!(error.contains("second file"), "{error}");
         both.cells.push(late);
-        std::fs::write(&path, serde_json::to_string(&both).unwrap()).unwrap();
+        fs::write(&path, serde_json::to_string(&both).unwrap()).unwrap();
         let (plain, faulted) = Side::halves(&path).unwrap();
         let options = Options {
             metrics: vec![Metric::CleanP99],
