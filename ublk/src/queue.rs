@@ -340,16 +340,13 @@ impl Queue {
         if self.wake_armed {
             return Ok(());
         }
-        // A poll that stays, rather than a read each time: each write to the eventfd is a completion, read
-        // before or not, for its waker runs the poll (`eventfd_signal_mask`, `io_poll_check_events`). Not a
-        // registered file: it is always under way, and would keep the table's files.
+        // A poll that stays: each write to the eventfd is a completion, whether the counter was read or not
+        // (`eventfd_signal_mask`, `io_poll_check_events`). Not a registered file: it would keep the table's.
         let wake = types::Fd(self.config.wake.as_raw_fd());
-        let entry = opcode::PollAdd::new(wake, u32::from(libc::POLLIN.cast_unsigned()))
-            .multi(true)
-            .build()
-            .user_data(Token::Wake.pack());
+        let events = u32::from(libc::POLLIN.cast_unsigned());
+        let poll = opcode::PollAdd::new(wake, events).multi(true).build();
         self.wake_armed = true;
-        self.push(&entry)
+        self.push(&poll.user_data(Token::Wake.pack()))
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
