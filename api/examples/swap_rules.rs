@@ -32,6 +32,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     let sets = [set("fail:MEDIUM")?, set("fail:TIMEOUT")?];
     let client = BlockingClient::new(socket)?;
+    let mut connection = client.connect()?;
     let start = Instant::now();
     let mut command = Command::new(program).args(arguments).spawn()?;
     let mut due = start;
@@ -41,7 +42,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             break status;
         }
         for set in &sets {
-            client.send(call::apply_rules(device, set).under(&options))?;
+            connection.send(call::apply_rules(device, set).under(&options))?;
             changes += 1;
             due += PERIOD;
             let now = Instant::now();

@@ -52,7 +52,8 @@ pub use buffer::{Buffer, BufferConfig, BufferList, BufferRemoved};
 pub use call::Call;
 pub use change::ChangeOptions;
 pub use client::{
-    BlockingClient, BlockingEvents, Client, ClientError, DEFAULT_TIMEOUT, EventStream,
+    BlockingClient, BlockingConnection, BlockingEvents, Client, ClientError, Connection,
+    DEFAULT_TIMEOUT, EventStream,
 };
 pub use data_path::{DataPath, Transport, UnknownWord};
 pub use device::{Device, DeviceDeleted, DeviceList, DeviceState};

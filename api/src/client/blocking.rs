@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Client, ClientError, EventStream};
+use super::{Client, ClientError, Connection, EventStream};
 use crate::call::Call;
 use crate::event::Event;
 
@@ -48,6 +48,18 @@ impl BlockingClient {
         self.runtime.block_on(self.client.send(call))
     }
 
+    /// A connection that stays, for many calls in a row.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect(&self) -> Result<BlockingConnection<'_>, ClientError> {
+        let connection = self.runtime.block_on(self.client.connect())?;
+        Ok(BlockingConnection {
+            connection,
+            runtime: &self.runtime,
+        })
+    }
+
     /// The events from number `since` on, or those kept from the oldest on; with `follow`, also those to
     /// come, without end.
     ///
@@ -76,6 +88,23 @@ impl BlockingClient {
             stream,
             runtime: &self.runtime,
         }
+    }
+}
+
+/// A [`Connection`] that waits for each answer.
+#[derive(Debug)]
+pub struct BlockingConnection<'c> {
+    connection: Connection,
+    runtime: &'c Runtime,
+}
+
+impl BlockingConnection<'_> {
+    /// Sends a call and reads its answer.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub fn send<T: DeserializeOwned>(&mut self, call: Call<T>) -> Result<T, ClientError> {
+        self.runtime.block_on(self.connection.send(call))
     }
 }
 

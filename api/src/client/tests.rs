@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use super::*;
 use crate::call;
 use crate::event::{Event, EventKind};
-use crate::problem::ProblemCode;
+use crate::problem::{Problem, ProblemCode};
 
 /// A socket on which one connection gets this answer; gives back the head of the request.
 fn answering(answer: String) -> (tempfile::TempDir, PathBuf, JoinHandle<String>) {
@@ -123,4 +123,64 @@ fn events_are_read_line_by_line() {
             .unwrap()
             .starts_with("GET /v1/events?follow=true&since=1 ")
     );
+}
+
+/// A socket on which one connection gets these answers, one a request, and is closed then.
+fn answering_in_turn(answers: Vec<String>) -> (tempfile::TempDir, PathBuf, JoinHandle<()>) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // Another connection finds nobody.
+        drop(listener);
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        for answer in answers {
+            while !lines.next().unwrap().unwrap().is_empty() {}
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (folder, socket, thread)
+}
+
+#[test]
+fn a_connection_stays_from_call_to_call_and_its_loss_is_told() {
+    let problem = serde_json::to_string(&Problem::new(ProblemCode::NotFound, "no device 7"));
+    let (_folder, socket, server) = answering_in_turn(vec![
+        http("200 OK", r#"{"schema":1,"devices":[]}"#),
+        // A refusal ends no connection.
+        http("404 Not Found", &problem.unwrap()),
+        http("200 OK", r#"{"schema":1,"devices":[]}"#),
+    ]);
+    let client = BlockingClient::new(&socket).unwrap();
+    let mut connection = client.connect().unwrap();
+    assert!(connection.send(call::devices()).is_ok());
+    let refused = connection.send(call::device(7)).unwrap_err();
+    assert_eq!(refused.to_string(), "no device 7");
+    assert!(connection.send(call::devices()).is_ok());
+    server.join().unwrap();
+    for _ in 0..2 {
+        let lost = connection.send(call::devices()).unwrap_err();
+        assert!(matches!(lost, ClientError::Lost { .. }), "{lost}");
+        assert_eq!(lost.exit_code(), 5);
+    }
+}
+
+#[test]
+fn the_late_answer_to_one_call_is_never_that_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let client = BlockingClient::new(&socket)
+        .unwrap()
+        .with_timeout(Duration::from_millis(50));
+    let mut connection = client.connect().unwrap();
+    let first = connection.send(call::devices()).unwrap_err();
+    assert!(matches!(first, ClientError::TimedOut { .. }), "{first}");
+    let (mut stream, _) = listener.accept().unwrap();
+    // Its client may have hung up already.
+    let late = http("200 OK", r#"{"schema":1,"devices":[]}"#);
+    let _ = stream.write_all(late.as_bytes());
+    let second = connection.send(call::devices()).unwrap_err();
+    assert!(matches!(second, ClientError::Lost { .. }), "{second}");
 }

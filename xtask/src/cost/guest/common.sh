@@ -59,10 +59,10 @@ run() {
     run_title="round $1: $2 $3 $4 $5" run_place=results/$1/$2/$3/$4/$5 run_device=$6
     mkdir -p "$run_place"
     shift 6
+    queue=$(queue_thread "$run_device")
     for job in $JOBS; do
         file=fio-jobs/$job.fio
         [ -e "$file" ] || file=cost-jobs/$job.fio
-        queue=$(queue_thread "$run_device")
         [ -z "$queue" ] || before=$(ran_ns "$queue")
         # END is several words, fio_words may be none.
         DEV="$run_device" "$@" fio --thread --allow_file_create=0 --filename="$run_device" --size=${size_mib}M --io_size=1T \
