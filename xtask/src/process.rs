@@ -14,12 +14,13 @@ pub(crate) fn say(what: impl Display) {
     let _ = writeln!(stderr(), "{what}");
 }
 
-/// The root of the repository. Cargo tells where this crate is, one directory below it.
+/// The root of the repository, one directory above this crate. Cargo tells where the crate is; a program that is
+/// started without cargo knows where it was built. Absolute in either case: what is handed to a command that
+/// runs somewhere else means the same there.
 pub(crate) fn root() -> PathBuf {
-    env::var_os("CARGO_MANIFEST_DIR")
-        .map(PathBuf::from)
-        .and_then(|dir| dir.parent().map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("."))
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let package = package.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    package.parent().map(PathBuf::from).unwrap_or(package)
 }
 
 /// The cargo that runs us, in the root of the repository.

@@ -1,6 +1,7 @@
 //! Builds what runs in the guest.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -77,5 +78,24 @@ fn example(package: &str, name: &str) -> Result<PathBuf> {
 
 /// Cargo's directory, which is not among the variables that it sets for us.
 pub(super) fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    directory(env::var_os("CARGO_TARGET_DIR"))
+}
+
+/// Absolute, since cargo also runs in another revision's tree, and would take a relative one from there: what it
+/// built would be left in the tree, and this revision compared with itself.
+fn directory(told: Option<OsString>) -> PathBuf {
+    told.map_or_else(|| root().join("target"), |told| root().join(told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_revision_is_built_where_its_programs_are_looked_for() {
+        assert!(root().join("Cargo.lock").exists(), "{:?}", root());
+        for told in [None, Some("elsewhere".into()), Some("/var/tmp/t".into())] {
+            assert!(directory(told.clone()).is_absolute(), "{told:?}");
+        }
+    }
 }
