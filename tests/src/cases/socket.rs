@@ -3,7 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::daemon::Daemon;
+use api::{BlockingClient, ClientError, DataPath, RuleFile, call};
+use nix::sys::signal::Signal;
+
+use crate::daemon::{Daemon, char_devices};
 use crate::outcome::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[
@@ -17,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("socket::a_missing_directory_is_made", missing_directory),
     Case::new("socket::a_place_that_cannot_be_is_told", bad_places),
     Case::new("socket::the_openapi_document_is_served", openapi),
+    Case::new("socket::a_connection_that_stays_keeps_no_daemon", idle),
 ];
 
 fn other_file() -> Outcome {
@@ -137,5 +141,24 @@ fn openapi() -> Outcome {
         "{document}"
     );
     daemon.stop();
+    Outcome::Passed
+}
+
+/// Who keeps a connection and says nothing on it does not hold up the daemon's end.
+fn idle() -> Outcome {
+    let mut daemon = Daemon::start();
+    let device = daemon.add_ram(1 << 20, DataPath::Copy);
+    let client = BlockingClient::new(daemon.socket()).unwrap();
+    let mut connection = client.connect().unwrap();
+    for generation in 1..=20 {
+        let rules = RuleFile::new(Vec::new());
+        let changed = connection.send(call::apply_rules(device.id, &rules));
+        assert_eq!(changed.unwrap().generation, generation);
+    }
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log());
+    assert_eq!(char_devices(), Vec::<String>::new());
+    let lost = connection.send(call::devices()).unwrap_err();
+    assert!(matches!(lost, ClientError::Lost { .. }), "{lost}");
     Outcome::Passed
 }
