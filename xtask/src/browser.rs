@@ -13,9 +13,41 @@ use crate::process::{self, root, say};
 use crate::test;
 use protocol::Browser;
 
-/// A recorded session that has something for every figure, and the figures of its page.
-const RECORD: &str = "bench/tests/data/recorded-session.json";
-const FIGURES: [&str; 6] = ["ratio", "depth", "pins", "cdf", "time", "heat"];
+/// A page of ours.
+struct Subject {
+    /// What it is of, from the root of the repository.
+    record: &'static str,
+    /// What makes a page of that, with a directory behind it.
+    made_by: [&'static str; 2],
+    /// The option before what is written.
+    option: &'static str,
+    /// What is written, in a directory of the check's own.
+    written: &'static str,
+    /// Where the page is in that directory.
+    page: &'static str,
+    /// The kinds of figures that it must have.
+    figures: &'static [&'static str],
+}
+
+const SUBJECTS: [Subject; 2] = [
+    // Has something for every figure.
+    Subject {
+        record: "bench/tests/data/recorded-session.json",
+        made_by: ["bench", "report"],
+        option: "--html",
+        written: "report.html",
+        page: "report.html",
+        figures: &["ratio", "depth", "pins", "cdf", "time", "heat"],
+    },
+    Subject {
+        record: "lab/tests/data/recorded-matrix.json",
+        made_by: ["lab", "merge"],
+        option: "--out",
+        written: "matrix",
+        page: "matrix/matrix.html",
+        figures: &[],
+    },
+];
 /// Width of a phone and of a desktop, in CSS pixels.
 const WIDTHS: [u32; 2] = [390, 1280];
 
@@ -32,33 +64,41 @@ const MEASURE: &str = "JSON.stringify({
 /// A drawing of fewer lines and dots has axes and nothing else.
 const PARTS_LEAST: u64 = 6;
 
-/// Makes the page of the recorded session and looks at it.
+/// Makes the pages of what was recorded and looks at them.
 ///
 /// # Errors
-/// The page or the browser cannot be had, or something is wrong with the page.
+/// A page or the browser cannot be had, or something is wrong with a page.
 pub(crate) fn check() -> Result<()> {
-    let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
-    let page = directory.path().join("report.html");
-    let record = root().join(RECORD);
     // Of what the tests need all the same: `cargo run` would compile its dependencies once more.
     let bvecctl = test::build_all()?.join("bvecctl");
+    for subject in &SUBJECTS {
+        check_one(subject, &bvecctl)?;
+    }
+    Ok(())
+}
+
+fn check_one(subject: &Subject, bvecctl: &Path) -> Result<()> {
+    let record = subject.record;
+    let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
     process::run(
         Command::new(bvecctl)
-            .args(["bench", "report"])
-            .arg(&record)
-            .arg("--html")
-            .arg(&page),
+            .args(subject.made_by)
+            .arg(root().join(record))
+            .arg(subject.option)
+            .arg(directory.path().join(subject.written)),
     )?;
-    let problems = look(&page, &FIGURES)?;
+    let problems = look(&directory.path().join(subject.page), subject.figures)?;
     for problem in &problems {
-        say(format_args!("the page of {RECORD}: {problem}"));
+        say(format_args!("the page of {record}: {problem}"));
     }
     ensure!(
         problems.is_empty(),
-        "the page of a session has {} faults",
+        "the page of {record} has {} faults",
         problems.len()
     );
-    say("browser: the page of a session is whole, and fetches nothing");
+    say(format_args!(
+        "browser: the page of {record} is whole, and fetches nothing"
+    ));
     Ok(())
 }
 
