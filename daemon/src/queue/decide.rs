@@ -266,7 +266,7 @@ impl QueueLoop {
                 self.let_group_go(group);
                 continue;
             }
-            let next = wait.next;
+            let next = wait.expired();
             self.unpark(wait, next)?;
         }
         Ok(())
@@ -306,11 +306,11 @@ impl QueueLoop {
         self.follow(wait.request, next, &mark)
     }
 
-    /// Lets requests that are under way, and that these rules have marked, wait for nothing any more.
-    pub(super) fn hurry(&mut self, rules: impl Fn(&str) -> bool) {
+    /// Lets requests that are under way, and bear such a mark of a rule, wait for nothing any more.
+    pub(super) fn hurry(&mut self, meant: impl Fn(&Mark) -> bool) {
         for slot in &mut self.slots {
             if let (Some(faulted), Some(mark)) = (&mut slot.faulted, &slot.mark)
-                && rules(&mark.rule)
+                && meant(mark)
             {
                 faulted.hurry();
             }

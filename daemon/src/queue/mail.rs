@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use fault::OnRemove;
+
 use super::{QueueError, QueueLoop, Special};
 use crate::front::Front;
 use crate::mailbox::{Command, LetGo, Outcome, Which};
@@ -71,7 +73,9 @@ impl QueueLoop {
             self.unpark(wait, next)?;
             released += 1;
         }
-        self.hurry(|rule| !published.set.rules().any(|other| other.name == *rule));
+        // What is at the medium has its delay still before it.
+        let stays = |name: &str| rules.rules().any(|rule| rule.name == name);
+        self.hurry(|mark| mark.on_remove != OnRemove::Expire && !stays(&mark.rule));
         Ok(released)
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use api::{Content, DataPath, Hex, PokeRequest, ProblemCode, ReleaseRequest, Which, call};
+use api::{
+    Content, DataPath, EventKind, Hex, PokeRequest, ProblemCode, ReleaseRequest, Which, call,
+};
 
 use crate::client_io::{Aligned, Disk, read_in_background};
 use crate::daemon::Daemon;
@@ -24,6 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("hold_data::peek_and_poke_shared_memory", || {
         both(DataPath::SharedMemory)
     }),
+    Case::new("hold_data::a_poke_outlives_the_time_of_its_hold", expires),
     Case::new("hold_data::an_unstable_page_is_seen", unstable),
     Case::new("hold_data::what_cannot_be_done_is_told", refused),
     Case::new("hold_data::failed_and_in_part", fail_and_part),
@@ -78,6 +81,29 @@ fn both(path: DataPath) -> Outcome {
     );
     daemon.ask(call::heal(None));
     assert_eq!(Disk::open(&device.path).read(64 * 512, 4096), [0xee; 4096]);
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// Nobody lets the request go: its time ends, and the client gets what was stored.
+fn expires() -> Outcome {
+    let daemon = Daemon::start();
+    for path in [DataPath::Copy, DataPath::UserCopy] {
+        need_data_path!(daemon, path);
+        let device = daemon.add_ram(SIZE, path);
+        daemon.rule(device.id, "r", "hold:max=4s where op=read,lba=0+8");
+        let reader = read_in_background(&device.path, 0, 4096);
+        let hold = daemon.held(device.id, 1)[0].hold_id;
+        let poke = PokeRequest {
+            offset_bytes: 0,
+            content: Content::Data(Hex(vec![0x5a; 4096])),
+        };
+        daemon.ask(call::poke(device.id, hold, &poke));
+        assert_eq!(reader.join().unwrap().unwrap(), [0x5a; 4096], "{path}");
+        let ended = daemon.events(EventKind::Released);
+        assert_eq!(ended.last().unwrap().hold_id, Some(hold));
+        daemon.ask(call::delete_device(device.id));
+    }
     daemon.stop();
     Outcome::Passed
 }

@@ -1,11 +1,11 @@
 //! Holding requests, and letting them go.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use api::{DataPath, ReleaseRequest, Which, call};
+use api::{DataPath, ReleaseRequest, TargetConfig, Which, call};
 
 use crate::client_io::{Disk, errno, read_in_background};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, config};
 use crate::model::pattern;
 use crate::outcome::{Case, Outcome, need_data_path};
 
@@ -26,6 +26,10 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("holds::released_with_an_error", released_with_error),
     Case::new("holds::a_hold_ends_by_itself", ends_by_itself),
     Case::new("holds::removing_the_rule_releases", rule_removed),
+    Case::new(
+        "holds::a_removed_rule_delays_what_it_let_through",
+        removed_behind,
+    ),
     Case::new("holds::others_are_served_meanwhile", others_served),
     Case::new("holds::a_full_queue_of_holds_is_released", full_queue),
 ];
@@ -190,6 +194,33 @@ fn full_queue() -> Outcome {
     for reader in readers {
         reader.join().unwrap().unwrap();
     }
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// A request that is at the medium when its rule goes has its delay still before it, if that is to expire.
+fn removed_behind() -> Outcome {
+    const DELAY: Duration = Duration::from_millis(1500);
+    let daemon = Daemon::start();
+    let lower = daemon.add_ram(SIZE, DataPath::Copy);
+    let upper = daemon.add(&config(
+        TargetConfig::Loop {
+            file: lower.path.clone().into(),
+            direct: true,
+        },
+        DataPath::Copy,
+    ));
+    daemon.rule(lower.id, "h", "hold where op=read,lba=0+8");
+    let words = "delay(1500ms,at=complete) where op=read with on_remove=expire";
+    daemon.rule(upper.id, "late", words);
+    let reader = read_in_background(&upper.path, 0, 4096);
+    daemon.held(lower.id, 1);
+    daemon.ask(call::remove_rule(upper.id, "late"));
+    let start = Instant::now();
+    daemon.release(lower.id, Which::All);
+    reader.join().unwrap().unwrap();
+    assert!(start.elapsed() >= DELAY, "{:?}", start.elapsed());
+    daemon.ask(call::delete_device(upper.id));
     daemon.stop();
     Outcome::Passed
 }
