@@ -54,7 +54,7 @@ pub struct ReleaseRequest {
     /// The error they fail with; if absent they go on as if they had never been held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fail: Option<Status>,
-    /// How many bytes of each are done, as far as the client is told: a multiple of 512, at least 512 and less
+    /// How many bytes of each are done on the medium, and answered: a multiple of 512, at least 512 and less
     /// than the request; all if absent. Reads and writes only; not together with `fail`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 512, multiple_of = 512)]

@@ -1,5 +1,6 @@
-//! What happened, in order: devices, rules, and every request that a rule touched. A bounded ring:
-//! readers that fall behind learn how much they missed.
+//! What happened, in order: devices, rules, and every request that a rule touched. A bounded ring: nobody
+//! tells a reader that falls behind, but the numbers (`seq`) that it gets have a gap, by which `bvecctl
+//! events` says how many are missing.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -29,7 +29,7 @@ pub enum Outcome {
     GoOn,
     /// It fails.
     Fail(fault::Status),
-    /// Only so many of its sectors are done, as far as the client is told.
+    /// Only so many of its sectors are done, and answered.
     Short(u32),
 }
 

@@ -31,14 +31,15 @@ pub(crate) use wait::until;
 const EXAMPLES: &str = "\
 Words of a rule: ACTION[(KEY=VALUE,...)] [where SEL,...] [when TRIG,...] [with OPT,...]
   actions    fail(status,effect,scope)  short(sectors|frac)  delay(dist,at,lanes)  hang
-             hold(max,then)  drop  corrupt(on,kind,places,ber,at,burst)  torn(parts,persist,unit)
-             misdirect(to,lost)  badmap(heal,wr_fail)  ignore_flush  ignore_fua  notify
-             reorder(window,hold)  throttle(iops,bytes,burst)  remove(how,return)  pi(tag)
-             crash_server(point)  resize(size)  readonly(on)  set_state(state)  mark(label)
+             hold(max,then)  drop  corrupt(on,kind,places,ber,at,burst)  ignore_flush  ignore_fua
+             torn(parts|bytes,persist,unit,status)  misdirect(to,lost)  badmap(heal,wr_fail,status)
+             reorder(window,hold)  throttle(iops,bytes,burst,burst_bytes)  remove(how,return)
+             crash_server(point)  resize(size)  readonly(on)  pi(tag)  set_state(state)
+             mark(label)  notify
   where      op=read|write|flush|discard|write_zeroes|rw|writes|any  lba=START+LEN|START..END
              overlap=any|within|covers|exact  flags=fua+!meta  size>=64K  align=4K  queue=N
              tag=N  data=hex:HH@OFFSET|contains:HH|crc32c:X|zero  inflight>=N  epoch=N..M
-  when       state=S  after_mark=M  from=5s|op:N|epoch:N  until=...  during=UP/DOWN  skip=N
+  when       state=S  after_mark=M  from=5s|op:N|epoch:N  until=...  during=UP/DOWN[/PHASE]  skip=N
              nth=N  every=N  seq=xxwxW  prob=0.1|10%|1:1000  count=N  rate=10/s
   with       prio=N  final=yes  arm=now|manual|mark:M  draw=order|address  ttl=10m  seed=N
              on_remove=release|expire|fail:STATUS  allow_inert=yes

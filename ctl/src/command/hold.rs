@@ -71,7 +71,7 @@ pub(crate) struct Release {
     /// Every held request of the device.
     #[arg(long, conflicts_with = "what")]
     all: bool,
-    /// Only so many bytes of each are done, as far as the client is told; a multiple of 512.
+    /// Only the first N bytes of each are done on the medium, and answered; a multiple of 512.
     #[arg(long, value_name = "N")]
     bytes: Option<Size>,
     /// The N of /dev/ublkbN; may be left out if there is only one.

@@ -15,7 +15,7 @@ pub(super) struct Row {
     pub(super) rule: &'static str,
     /// What a client with O_DIRECT sees.
     pub(super) direct: &'static str,
-    /// What one through the page cache sees; empty where it is not another thing.
+    /// What one through the page cache sees; empty where none is asked.
     pub(super) cached: &'static str,
     /// What the medium holds afterwards.
     pub(super) medium: &'static str,
