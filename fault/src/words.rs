@@ -10,6 +10,8 @@ mod action;
 mod actions;
 mod fields;
 mod parse;
+mod places;
 mod scan;
 
 pub use parse::parse;
+pub(crate) use places::places;

@@ -1,8 +1,11 @@
 //! Rules in words, one a line: `NAME: WORDS`.
 
+use std::ops::Range;
+
 use super::node::{DocumentError, Entry, Node, Text, Value};
 use super::written::{Written, limited};
 use crate::rule::Rule;
+use crate::words::places;
 
 /// Whether a text looks like rules in words: the first line that says something begins with `NAME:`.
 pub(super) fn are_words(text: &str) -> bool {
@@ -36,23 +39,36 @@ pub(super) fn read(name: &str, text: &str) -> Result<(Written, Vec<Rule>), Docum
     let mut places = Vec::new();
     for (at, line) in lines(text.as_str()) {
         rules.push(rule(&text, at, line)?);
-        // Only the line is known of what a rule says: that is where it stands.
-        let span = at..at + line.len();
-        let value = Value::Null;
-        places.push(Node { span, value });
+        places.push(placed(at, line));
     }
     let span = 0..text.len();
-    let list = Node {
-        span: span.clone(),
-        value: Value::List(places),
-    };
-    let rule = Entry {
-        key: "rule".to_owned(),
-        key_at: 0,
-        node: list,
-    };
-    let value = Value::Table(vec![rule]);
+    let list = entry("rule", span.clone(), Value::List(places));
+    let value = Value::Table(vec![list]);
     Ok((Written::of(text, Node { span, value }), rules))
+}
+
+/// A line as the tree that it would be in TOML, as far as the parts of it can be wrong by themselves.
+fn placed(at: usize, line: &str) -> Node {
+    let span = at..at + line.len();
+    let words = line.split_once(':').map_or("", |(_, words)| words);
+    let words_at = at + line.len() - words.len();
+    let moved = |span: Range<usize>| words_at + span.start..words_at + span.end;
+    let parts = places(words).into_iter().map(|part| {
+        let values = part.values.into_iter();
+        let values = values.map(|(key, span)| entry(&key, moved(span), Value::Null));
+        let value = Value::Table(values.collect());
+        entry(part.section, moved(part.span), value)
+    });
+    let value = Value::Table(parts.collect());
+    Node { span, value }
+}
+
+fn entry(key: &str, span: Range<usize>, value: Value) -> Entry {
+    Entry {
+        key: key.to_owned(),
+        key_at: span.start,
+        node: Node { span, value },
+    }
 }
 
 fn rule(text: &Text, at: usize, line: &str) -> Result<Rule, DocumentError> {

@@ -121,7 +121,7 @@ const WHOLE: &[(Format, &str, usize, usize, &str)] = &[
         Format::Words,
         "a: fail\nb: fail where lba=4090+8",
         2,
-        1,
+        19,
         "below 4096",
     ),
     (
@@ -130,6 +130,13 @@ const WHOLE: &[(Format, &str, usize, usize, &str)] = &[
         2,
         1,
         "a name of its own",
+    ),
+    (
+        Format::Words,
+        " b : hold(10s) where op=read,lba=8+8 when prob=0 with seed=1",
+        1,
+        48,
+        "above 0",
     ),
     (Format::Json, "", 1, 1, "JSON"),
     (Format::Json, "{\"version\": 1,}", 1, 15, "JSON"),
