@@ -3,7 +3,7 @@
 use super::{Fault, fault};
 use crate::options::{Arm, DrawBy};
 use crate::rule::Rule;
-use crate::trigger::{Moment, Trigger};
+use crate::trigger::Trigger;
 
 pub(super) fn check(rule: &Rule) -> Result<(), Fault> {
     let trigger = &rule.trigger;
@@ -92,11 +92,11 @@ fn options(rule: &Rule) -> Result<(), Fault> {
         return Err(fault("with.ttl_ns", "found 0", "1 or more nanoseconds"));
     }
     if options.draw == DrawBy::Address {
-        let clock = trigger.needs_clock().then_some("time");
-        let ordinal =
-            matches!(trigger.from.or(trigger.until), Some(Moment::Op(_))).then_some("`op:`");
-        if let Some(what) = clock.or(ordinal) {
-            let problem = format!("a trigger of {what} depends on the order of requests");
+        let clock = trigger.needs_clock().then_some("a trigger of time");
+        let ordinal = trigger.needs_ordinal().then_some("a trigger of `op:`");
+        let ttl = options.ttl_ns.map(|_| "`ttl`");
+        if let Some(what) = clock.or(ordinal).or(ttl) {
+            let problem = format!("{what} depends on the order of requests");
             return Err(fault(
                 "with.draw",
                 problem,

@@ -41,6 +41,23 @@ impl Wrong {
     }
 }
 
+/// What serde calls a type of Rust's, as people call it who write rules.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "u8" => "a whole number from 0 to 255".to_owned(),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" | "usize" => format!("a whole number from 0 to {}", u64::MAX),
+        "i32" => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
+        "i64" => format!("a whole number from {} to {}", i64::MIN, i64::MAX),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        other if other.starts_with("struct ") => "a table of keys and values".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
 fn one_of(names: &[&str]) -> String {
     match names {
         [] => "nothing here".to_owned(),
@@ -63,11 +80,18 @@ impl Error for Wrong {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("found {found}"), expected.to_string())
+        Self::new(format!("found {found}"), in_words(&expected.to_string()))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("found {found}"), expected.to_string())
+        Self::new(format!("found {found}"), in_words(&expected.to_string()))
+    }
+
+    fn invalid_length(len: usize, expected: &dyn Expected) -> Self {
+        Self::new(
+            format!("found a list of {len}"),
+            in_words(&expected.to_string()),
+        )
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {

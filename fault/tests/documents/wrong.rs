@@ -162,7 +162,7 @@ const WHOLE: &[(Format, &str, usize, usize, &str)] = &[
         21,
         "from 0 to 1",
     ),
-    (Format::Json, "[]", 1, 1, "struct"),
+    (Format::Json, "[]", 1, 1, "a table of keys"),
     (
         Format::Json,
         "{\"version\": 1, \"seed\": 1e400}",
@@ -170,7 +170,13 @@ const WHOLE: &[(Format, &str, usize, usize, &str)] = &[
         24,
         "64 bits",
     ),
-    (Format::Json, "{\"version\": 1, \"rule\": null}", 1, 24, ""),
+    (
+        Format::Json,
+        "{\"version\": 1, \"rule\": null}",
+        1,
+        24,
+        "a list",
+    ),
 ];
 
 #[test]

@@ -193,7 +193,7 @@ pub(super) const MALFORMED: &[Case] = &[
     (
         "action = { fail = {} }\nwhere = { queue = @70000 }",
         "rule[0].where.queue",
-        "",
+        "a whole number from 0 to 65535",
     ),
     (
         "action = { fail = {} }\nwhere = { @ops = [\"read\"] }",
@@ -208,7 +208,7 @@ pub(super) const MALFORMED: &[Case] = &[
     (
         "action = { fail = {} }\nwhen = { nth = @-1 }",
         "rule[0].when.nth",
-        "",
+        "a whole number from",
     ),
     (
         "action = { fail = {} }\nwhen = { seq = @\"xx\" }",

@@ -125,6 +125,21 @@ pub(super) const SENSELESS: &[Case] = &[
         "draw=order",
     ),
     (
+        "when = { during = \"op:100/op:5\" }\naction = { fail = {} }\nwith = { draw = @\"address\" }",
+        "rule[0].with.draw",
+        "no such trigger",
+    ),
+    (
+        "when = { from = \"epoch:1\", until = \"op:5\" }\naction = { fail = {} }\nwith = { draw = @\"address\" }",
+        "rule[0].with.draw",
+        "no such trigger",
+    ),
+    (
+        "action = { fail = {} }\nwith = { ttl_ns = 5000, draw = @\"address\" }",
+        "rule[0].with.draw",
+        "no such trigger",
+    ),
+    (
         "action = { fail = {} }\nwith = { ttl_ns = @0 }",
         "rule[0].with.ttl_ns",
         "1 or more",
