@@ -41,6 +41,8 @@ pub struct HoldList {
     pub schema: u32,
     /// The device's number.
     pub device: u32,
+    /// How its data moves: whether a peek sees later changes, and a poke the pages themselves.
+    pub data_path: DataPath,
     /// The holds.
     pub holds: Vec<Hold>,
 }

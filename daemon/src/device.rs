@@ -226,7 +226,14 @@ impl Device {
     /// Puts the device on file as it is now. A failure is told and does not undo what has changed: the file
     /// is then older than the device, and whole.
     fn remember(&self) {
-        if let Err(error) = self.write_record(self.record()) {
+        let record = self.record();
+        let mut last = self
+            .history_on_file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last.clone_from(&record.history);
+        drop(last);
+        if let Err(error) = self.write_record(record) {
             tracing::error!(device = self.id(), %error, "another daemon would find it as it was before");
         }
     }
@@ -247,9 +254,9 @@ impl Device {
         if !rules.set.needs().ordinal {
             last.device.ordinal = now.device.ordinal;
         }
-        if *last != now {
-            *last = now;
-            drop(last);
+        let is_news = *last != now;
+        drop(last);
+        if is_news {
             self.remember();
         }
     }

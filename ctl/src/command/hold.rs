@@ -171,7 +171,7 @@ fn let_go_text(how: &str, released: &Released) -> String {
     )
 }
 
-/// The holds as a table.
+/// The holds as a table, under what is the same for all.
 fn list_text(list: &HoldList) -> String {
     if list.holds.is_empty() {
         return format!("device {} holds nothing", list.device);
@@ -205,13 +205,14 @@ fn list_text(list: &HoldList) -> String {
     let right = [
         "hold_id", "sector", "sectors", "queue", "tag", "held for", "at most",
     ];
-    table(&heads, &right, rows)
+    let table = table(&heads, &right, rows);
+    format!("device {}, {}\n{table}", list.device, list.data_path)
 }
 
 #[cfg(test)]
 mod tests {
-    use api::SCHEMA;
     use api::fault::{Direction, Op, Sector};
+    use api::{DataPath, SCHEMA};
 
     use super::*;
 
@@ -237,6 +238,7 @@ mod tests {
         let list = HoldList {
             schema: SCHEMA,
             device: 0,
+            data_path: DataPath::AutoZeroCopy,
             holds: vec![hold(1, "stop"), hold(22, "lab-held-page-1234-5")],
         };
         let text = list_text(&list);

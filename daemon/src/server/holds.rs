@@ -32,6 +32,7 @@ pub(super) async fn list(Subject(device): Subject) -> Json<HoldList> {
     Json(HoldList {
         schema: SCHEMA,
         device: id,
+        data_path: device.data_path(),
         holds: holds.collect(),
     })
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use api::{Client, Decision, Event, EventKind, EventStream, Hold, HoldList, SCHEMA, call};
+use api::{Client, Decision, Event, EventKind, EventStream, HoldList, call};
 use clap::Args;
 
 use super::list_text;
@@ -53,22 +53,17 @@ pub(super) fn run(wait: &Wait, context: &Context) -> Result<()> {
             Err(_) => Err(wait.too_late(&client, device).await),
         }
     })?;
-    let list = HoldList {
-        schema: SCHEMA,
-        device,
-        holds: held,
-    };
-    context.output.answer(&list, list_text)
+    context.output.answer(&held, list_text)
 }
 
 impl Wait {
-    async fn until_held(&self, client: &Client, device: u32) -> Result<Vec<Hold>> {
+    async fn until_held(&self, client: &Client, device: u32) -> Result<HoldList> {
         // Before the first list, so that no event after it is missed.
         let mut events = client.new_events().await?;
         let mut once_more = false;
         loop {
             let held = self.held(client, device).await?;
-            if held.len() >= self.count {
+            if held.holds.len() >= self.count {
                 return Ok(held);
             }
             let next = self.next(&mut events, device);
@@ -105,18 +100,17 @@ impl Wait {
         event.device == Some(device) && rule_fits && may_hold
     }
 
-    async fn held(&self, client: &Client, device: u32) -> Result<Vec<Hold>> {
+    async fn held(&self, client: &Client, device: u32) -> Result<HoldList> {
         let list = client.send(call::holds(device)).await;
-        let mut holds = list
-            .map_err(|error| refused("list the held requests", error))?
-            .holds;
-        holds.retain(|hold| self.rule.as_ref().is_none_or(|rule| hold.rule == *rule));
-        Ok(holds)
+        let mut list = list.map_err(|error| refused("list the held requests", error))?;
+        let is_meant = |rule: &str| self.rule.as_ref().is_none_or(|meant| rule == meant);
+        list.holds.retain(|hold| is_meant(&hold.rule));
+        Ok(list)
     }
 
     async fn too_late(&self, client: &Client, device: u32) -> anyhow::Error {
         let count = match self.held(client, device).await {
-            Ok(held) => held.len(),
+            Ok(held) => held.holds.len(),
             Err(error) => return error,
         };
         let by = self
