@@ -20,7 +20,7 @@ pub(crate) fn cases() -> [Case; 1] {
 /// How long it goes on; the seed is the same each time, so more time means more bodies.
 fn seconds() -> u64 {
     let asked = std::env::var("BVECD_FUZZ_SECONDS").ok();
-    asked.map_or(20, |text| {
+    asked.map_or(30, |text| {
         text.parse().expect("BVECD_FUZZ_SECONDS is a number")
     })
 }
@@ -41,6 +41,11 @@ const SEEDS: &[(&str, &str, &str)] = &[
         "PUT",
         "/v1/devices/N/rules?expect_generation=1&dry_run=true",
         r#"{"version":1}"#,
+    ),
+    (
+        "POST",
+        "/v1/devices",
+        r#"{"id":9,"target":{"loop":{"file":"/nowhere/x","direct":true}},"data_path":"auto","queues":2,"depth":64,"recovery":"queue","rules":[{"name":"r","action":{"fail":{}}}]}"#,
     ),
     (
         "POST",

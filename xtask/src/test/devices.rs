@@ -125,6 +125,8 @@ fn guest(share: &Share, programs: &Programs, names: &[String], filter: &[String]
     // The suite runs more, and longer.
     let depth = share.depth.variable();
     env.extend(depth.map(|value| ("BVECD_FULL".to_owned(), value.to_owned())));
+    let fuzz = std::env::var("BVECD_FUZZ_SECONDS");
+    env.extend(fuzz.map(|seconds| ("BVECD_FUZZ_SECONDS".to_owned(), seconds)));
     let found = FOUND.map(PathBuf::from);
     let plain = Vm::new(command);
     let stacked = STACKED.map(str::to_owned);
