@@ -285,7 +285,7 @@ fn part() -> Outcome {
     let got = reader.join().unwrap().unwrap();
     assert_eq!(got[..512], [0xab; 512], "the part that was done");
     assert_eq!(got[512..], bytes[512..], "the rest, which was sent again");
-    let ended = daemon.events(api::EventKind::Completed);
+    let ended = daemon.events(EventKind::Completed);
     assert_eq!(ended.last().unwrap().result, Some(512));
     assert_eq!(daemon.ask(call::stats(device.id)).inflight, 0);
     daemon.stop();

@@ -177,10 +177,10 @@ fn others_served() -> Outcome {
 /// Every tag of the queue held: nothing else can be served, and everything comes back.
 fn full_queue() -> Outcome {
     let daemon = Daemon::start();
-    let target = api::TargetConfig::Ram { size_bytes: SIZE };
+    let target = TargetConfig::Ram { size_bytes: SIZE };
     let small = api::DeviceConfig {
         depth: 4,
-        ..crate::daemon::config(target, DataPath::Copy)
+        ..config(target, DataPath::Copy)
     };
     let device = daemon.add(&small);
     daemon.rule(device.id, "h", "hold where op=read when count=4");

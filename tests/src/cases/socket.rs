@@ -150,7 +150,7 @@ fn idle() -> Outcome {
     let device = daemon.add_ram(1 << 20, DataPath::Copy);
     let client = BlockingClient::new(daemon.socket()).unwrap();
     let mut connection = client.connect().unwrap();
-    for generation in 1..=20 {
+    for generation in 2..=21 {
         let rules = RuleFile::new(Vec::new());
         let changed = connection.send(call::apply_rules(device.id, &rules));
         assert_eq!(changed.unwrap().generation, generation);

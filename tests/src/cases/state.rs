@@ -1,6 +1,11 @@
 //! What is on file about devices, and what is refused because of it.
 
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
 use api::{DataPath, DeviceConfig, ProblemCode, Recovery, StopRequest, TargetConfig, call};
+
+use serde_json::Value;
 
 use crate::client_io::{Disk, errno};
 use crate::daemon::{Daemon, block_devices, char_devices, config, kept_memory, shell};
@@ -19,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("state::a_backing_that_shrank_is_refused", backing_shrank),
     Case::new("state::the_number_of_a_left_device_is_taken", number_taken),
     Case::new("state::read_only_by_a_rule_stays_so", read_only),
+    Case::new("state::what_rules_have_done_is_on_file_once", history),
 ];
 
 const SIZE: u64 = 4 << 20;
@@ -41,8 +47,7 @@ fn state_files() -> Outcome {
     let device = daemon.add_ram(SIZE, DataPath::Copy);
     let file = state.join(format!("device-{}.json", device.id));
     assert_eq!(mode(&file), 0o600);
-    let read =
-        || -> serde_json::Value { serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap() };
+    let read = || -> Value { serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap() };
     let record = read();
     assert_eq!(record["version"], 1);
     assert_eq!(record["daemon"]["pid"], daemon.pid());
@@ -211,5 +216,29 @@ fn read_only() -> Outcome {
     assert!(!next.ask(call::device(device.id)).read_only);
     drop(disk);
     next.stop();
+    Outcome::Passed
+}
+
+/// What has changed is written within seconds, and what is on file already is not written again.
+fn history() -> Outcome {
+    let daemon = Daemon::start();
+    let device = daemon.add_ram(SIZE, DataPath::Copy);
+    daemon.rule(device.id, "bad", "fail where op=read,lba=8+8");
+    let file = daemon.state_file(device.id);
+    // Each write makes another file, by rename.
+    let number = || std::fs::metadata(&file).unwrap().ino();
+    let after_the_change = number();
+    // The daemon looks once a second; a third look would not be another.
+    std::thread::sleep(Duration::from_millis(3500));
+    assert_eq!(number(), after_the_change, "written twice");
+    assert!(Disk::open(&device.path).try_read(8 * 512, 4096).is_err());
+    let fired = wait_for("what the rule did to be on file", || {
+        let text = std::fs::read(&file).unwrap();
+        let record: Value = serde_json::from_slice(&text).unwrap();
+        let fired = record["history"]["rules"][0]["counters"]["fired"].as_u64();
+        fired.filter(|fired| *fired > 0)
+    });
+    assert_eq!(fired, 1);
+    daemon.stop();
     Outcome::Passed
 }
