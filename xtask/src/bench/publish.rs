@@ -62,9 +62,11 @@ pub(super) fn run(rounds: u32, ios: u64) -> Result<ExitCode> {
         replaced(&text_of(page)?, "").with_context(|| format!("failed to use {}", page.file))?;
     }
     let rublk = peers::rublk()?;
+    // Of what is counted, and before the first page is written, which is a change itself.
+    let revision = process::revision();
     let reports = count(rounds, ios, &rublk)?;
     for page in PAGES {
-        let environment = environment(page, &reports, rounds, ios);
+        let environment = environment(page, &reports, (rounds, ios), &revision);
         let table = format!("{environment}\n\n{}", table(page, &reports));
         let text = replaced(&text_of(page)?, &table)?;
         let path = root().join(page.file);
@@ -116,7 +118,12 @@ fn replaced(text: &str, table: &str) -> Result<String> {
 }
 
 /// What the table was made on.
-fn environment(page: Page, reports: &[Report], rounds: u32, ios: u64) -> String {
+fn environment(
+    page: Page,
+    reports: &[Report],
+    (rounds, ios): (u32, u64),
+    revision: &str,
+) -> String {
     let link = match page.file {
         "README.md" => "docs/benchmarks.md",
         _ => "#method",
@@ -138,12 +145,11 @@ fn environment(page: Page, reports: &[Report], rounds: u32, ios: u64) -> String 
     };
     format!(
         "Instructions of the whole guest for a random request of 4 KiB, median of {rounds} rounds of {ios} requests. \
-         Kernels {} (Debian, cloud flavour); {qemu}, TCG with `-icount`, 1 CPU; {}; rublk {}; {nbd}; bvecd {}, \
+         Kernels {} (Debian, cloud flavour); {qemu}, TCG with `-icount`, 1 CPU; {}; rublk {}; {nbd}; bvecd {revision}, \
          release build. Less is better; [benchmarks]({link}) says how it is counted, and what a count cannot see.",
         kernels.join(" and "),
         version("fio", "--version"),
         peers::RUBLK_VERSION,
-        process::revision(),
     )
 }
 
@@ -248,8 +254,15 @@ mod tests {
             ]
         );
         assert!(!table(PAGES[0], &reports).contains("batch"));
-        let environment = environment(PAGES[0], &reports, 2, 1000);
-        for word in ["7.2.12 and 7.3.4", "1 CPU", "rublk 0.", "2 rounds", "TCG"] {
+        let environment = environment(PAGES[0], &reports, (2, 1000), "abc");
+        for word in [
+            "7.2.12 and 7.3.4",
+            "1 CPU",
+            "rublk 0.",
+            "bvecd abc",
+            "2 rounds",
+            "TCG",
+        ] {
             assert!(environment.contains(word), "{word}: {environment}");
         }
     }
