@@ -45,6 +45,7 @@ mod rule_storm;
 mod safety;
 mod scenarios;
 mod schemas;
+mod selectors;
 mod shared_memory;
 mod socket;
 mod staging;
@@ -78,6 +79,7 @@ pub(crate) fn all() -> Vec<Case> {
         fault_counts::CASES,
         fault_import::CASES,
         determinism::CASES,
+        selectors::CASES,
         fault_switches::CASES,
         fault_verbs::CASES,
         fault_waits::CASES,
