@@ -53,6 +53,7 @@ mod state;
 mod surroundings;
 mod top;
 mod trace;
+mod triggers;
 mod unprivileged;
 mod vector_fuzz;
 
@@ -80,6 +81,7 @@ pub(crate) fn all() -> Vec<Case> {
         fault_import::CASES,
         determinism::CASES,
         selectors::CASES,
+        triggers::CASES,
         fault_switches::CASES,
         fault_verbs::CASES,
         fault_waits::CASES,
