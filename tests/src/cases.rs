@@ -24,6 +24,7 @@ mod filesystems;
 mod geometry;
 mod hold_data;
 mod holds;
+mod in_flight;
 mod integrity;
 mod kill_storm;
 mod lab_bites;
@@ -82,6 +83,7 @@ pub(crate) fn all() -> Vec<Case> {
         determinism::CASES,
         selectors::CASES,
         triggers::CASES,
+        in_flight::CASES,
         fault_switches::CASES,
         fault_verbs::CASES,
         fault_waits::CASES,
