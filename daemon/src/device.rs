@@ -12,6 +12,7 @@ mod plan;
 mod protection;
 mod resize;
 mod rules;
+mod scan;
 mod threads;
 mod unprivileged;
 mod wishes;

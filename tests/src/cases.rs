@@ -24,6 +24,7 @@ mod filesystems;
 mod geometry;
 mod hold_data;
 mod holds;
+mod in_flight;
 mod integrity;
 mod kill_storm;
 mod lab_bites;
@@ -45,6 +46,7 @@ mod rule_storm;
 mod safety;
 mod scenarios;
 mod schemas;
+mod selectors;
 mod shared_memory;
 mod socket;
 mod staging;
@@ -52,6 +54,7 @@ mod state;
 mod surroundings;
 mod top;
 mod trace;
+mod triggers;
 mod unprivileged;
 mod vector_fuzz;
 
@@ -78,6 +81,9 @@ pub(crate) fn all() -> Vec<Case> {
         fault_counts::CASES,
         fault_import::CASES,
         determinism::CASES,
+        selectors::CASES,
+        triggers::CASES,
+        in_flight::CASES,
         fault_switches::CASES,
         fault_verbs::CASES,
         fault_waits::CASES,

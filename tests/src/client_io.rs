@@ -7,6 +7,8 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 
 const PAGE: usize = 4096;
 
@@ -114,4 +116,12 @@ pub(crate) fn read_in_background(
 ) -> JoinHandle<io::Result<Vec<u8>>> {
     let disk = Disk::open(path);
     std::thread::spawn(move || disk.try_read(offset, len))
+}
+
+/// Has the calling thread run on this CPU only, so that its requests come by one queue; counted round the CPUs.
+pub(crate) fn pin_to(cpu: u64) {
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    let mut set = CpuSet::new();
+    set.set(usize::try_from(cpu).unwrap() % cpus).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &set).unwrap();
 }

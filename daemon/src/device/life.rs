@@ -95,11 +95,13 @@ impl Device {
             How::Start => {
                 // The kernel's own probing must not meet the rules.
                 self.pass(true);
+                let before = self.arrived();
                 let started = control::start(self.id());
                 let started = started.and_then(|()| control::wait_for_node(&self.path()));
-                if started.is_err() {
+                match started {
+                    Ok(()) => self.wait_for_scan(&life.plan, before),
                     // Best effort: it may not have started.
-                    let _ = control::stop(self.id());
+                    Err(_) => drop(control::stop(self.id())),
                 }
                 self.pass(false);
                 started

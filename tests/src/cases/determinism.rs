@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use api::{DataPath, Device, DeviceConfig, EventKind, TargetConfig, call};
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
 
-use crate::client_io::Disk;
+use crate::client_io::{Disk, pin_to};
 use crate::daemon::{Daemon, config};
 use crate::outcome::{Case, Outcome};
 
@@ -73,13 +71,6 @@ fn write(path: &str, clients: u64, turn: fn(u64) -> u64) -> Failed {
             .flat_map(|client| client.join().unwrap())
             .collect()
     })
-}
-
-fn pin_to(client: u64) {
-    let cpus = thread::available_parallelism().unwrap().get();
-    let mut set = CpuSet::new();
-    set.set(usize::try_from(client).unwrap() % cpus).unwrap();
-    sched_setaffinity(Pid::from_raw(0), &set).unwrap();
 }
 
 /// On which sectors the rule fired, in the order of the events, and the queues that these came by; without
