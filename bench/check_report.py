@@ -65,8 +65,8 @@ def check_run(place, run, wrong):
             wrong.append(f"{run['raw']}: the series has {done:.0f} requests of {run['ios']}")
     if "split" in run:
         split = run["split"]
-        if split["clean"]["ios"] + split["faulted"]["ios"] != run["ios"]:
-            wrong.append(f"{run['raw']}: clean and faulted requests are not all requests")
+        if split["clean"]["ios"] + split["faulted"]["ios"] + split.get("drained", 0) != run["ios"]:
+            wrong.append(f"{run['raw']}: clean, faulted and drained requests are not all requests")
 
 
 def short(value):

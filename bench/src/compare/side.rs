@@ -270,6 +270,7 @@ mod tests {
             run.split = Some(Split {
                 clean: Part::of(run.histogram.clone()),
                 faulted: Part::of(vec![(50_000_000, 9)].into()),
+                drained: 0,
                 unmatched: 0,
                 events_lost: 0,
             });

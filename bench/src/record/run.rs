@@ -114,6 +114,10 @@ pub struct Split {
     pub clean: Part,
     /// Requests that one fired on.
     pub faulted: Part,
+    /// Requests that fio waited for together after the job's time, in none of both: each has the latency of the
+    /// slowest.
+    #[serde(default)]
+    pub drained: u64,
     /// Requests on which a rule fired by the daemon's account, and that fio's log does not have: those
     /// before or after the job, or those that the block layer merged.
     pub unmatched: u64,

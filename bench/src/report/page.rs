@@ -228,7 +228,7 @@ fn faults(record: &Record) -> Markup {
         div.scroll {
             table {
                 thead { tr {
-                    @for head in ["run", "faulted", "clean p50", "clean p99", "clean p99.9", "faulted p50", "faulted p99", "unmatched", "events lost"] {
+                    @for head in ["run", "faulted", "clean p50", "clean p99", "clean p99.9", "faulted p50", "faulted p99", "drained", "unmatched", "events lost"] {
                         th { (head) }
                     }
                 } }
@@ -242,12 +242,17 @@ fn faults(record: &Record) -> Markup {
                             td { (ns(split.clean.percentiles_ns.p99_9)) }
                             td { (ns(split.faulted.percentiles_ns.p50)) }
                             td { (ns(split.faulted.percentiles_ns.p99)) }
+                            td { (split.drained) }
                             td { (split.unmatched) }
                             td { (split.events_lost) }
                         }
                     }
                 }
             }
+        }
+        p.soft {
+            "Drained requests are on neither side: fio waited for them together after the job's time, and they have the latency of \
+             the slowest."
         }
     }
 }
@@ -276,6 +281,7 @@ mod tests {
             run.split = Some(Split {
                 clean: part(50_000),
                 faulted: part(50_000_000),
+                drained: 0,
                 unmatched: 0,
                 events_lost: 0,
             });
