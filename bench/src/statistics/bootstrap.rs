@@ -1,6 +1,6 @@
 //! The interval of a ratio, by drawing the measured values again.
 //!
-//! The bootstrap asks how the ratio of two medians would vary if the measurement were made again, with the
+//! The bootstrap asks how the ratio of two means would vary if the measurement were made again, with the
 //! measured values as the only knowledge of how values vary. With few values its intervals are too short: so
 //! many draws repeat the same values that the spread is that of n where n - 1 would be right, and the normal
 //! distribution is read where Student's is. Both are made up for by reading the draws further out
