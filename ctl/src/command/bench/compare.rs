@@ -16,7 +16,8 @@ pub(super) const EXAMPLES: &str = "\
 Understands files of `bench run --out`, and those of `cargo xtask cost` and `bench-peers`. A
 difference is told when the bootstrap interval of the ratio leaves out 1 and the difference is above
 the noise floor, which is what equal things would differ by in one of twenty comparisons, judged
-from the repeats. Less than three repeats of a time say nothing. Ends with 1 when something is
+from the repeats. The interval is of 95 %, or of what so few repeats can say: 90 % for three a side,
+none for one. Less than three repeats of a time say nothing. Ends with 1 when something is
 slower, and with 2 when the files have nothing in common. clean-p99 is that of the requests that no rule fired on, so that a run under a scenario can
 be held against one without; a session of a matrix can have both, measured in turn.
 
@@ -122,7 +123,14 @@ fn nothing(sides: [(&str, &Side); 2], comparison: &Comparison) -> Failure {
     Failure::Input(text)
 }
 
-pub(super) const HEADS: [&str; 6] = ["cell", "metric", "base", "new", "ratio (95 %)", "verdict"];
+pub(super) const HEADS: [&str; 6] = [
+    "cell",
+    "metric",
+    "base",
+    "new",
+    "ratio (interval)",
+    "verdict",
+];
 
 fn text(comparison: &Comparison) -> String {
     let rows: Vec<Vec<String>> = comparison.rows.iter().map(row).collect();
@@ -134,8 +142,14 @@ fn text(comparison: &Comparison) -> String {
 pub(super) fn row(row: &Row) -> Vec<String> {
     let answer = &row.answer;
     let ratio = answer.interval.map_or_else(
-        || "-".to_owned(),
-        |it| format!("{:.3} ({:.3}-{:.3})", it.ratio, it.low, it.high),
+        || format!("{:.3}", row.new / row.base),
+        |it| {
+            let level = it.level * 100.0;
+            format!(
+                "{:.3} ({:.3}-{:.3}, {level:.0} %)",
+                it.ratio, it.low, it.high
+            )
+        },
     );
     let floor = answer.noise_floor.map_or_else(
         || "too few repeats".to_owned(),
