@@ -226,7 +226,10 @@ impl<'a> Session<'a> {
     /// Puts a run into the record, and fio's report beside it.
     fn keep(&mut self, at: usize, (mut run, raw): (RunResult, String)) -> Result<()> {
         if let Some(out) = &self.settings.out {
-            let name = format!("raw/cell-{}-round-{}.json", at + 1, run.round);
+            // The cell's number in the whole matrix, so that shards may share a directory.
+            let (part, of) = self.settings.shard.unwrap_or((1, 1));
+            let number = at * of.max(1) + part.max(1);
+            let name = format!("raw/cell-{number}-round-{}.json", run.round);
             store::save_bytes(raw.as_bytes(), &out.join(&name))?;
             run.raw = Some(name);
         }
