@@ -77,7 +77,7 @@ impl Percentiles {
 pub struct Cost {
     /// CPU time of fio, in ns.
     pub client_cpu_ns_per_io: f64,
-    /// CPU time of the daemon, in ns; `None` where no daemon serves the device.
+    /// CPU time of the daemon or of a peer's server, in ns; `None` where no daemon serves the device.
     pub daemon_cpu_ns_per_io: Option<f64>,
     /// Times that a thread of fio was switched away from.
     pub client_switches_per_io: f64,

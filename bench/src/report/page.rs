@@ -203,7 +203,8 @@ fn legend_of_columns() -> Markup {
     html! {
         p.soft {
             "IOPS, MB/s, pins and CPU are medians of the runs; ± is the coefficient of variation between runs; percentiles are of \
-             all runs' requests together, from fio's own histogram; CPU is that of fio and the daemon for a request; steady \
+             all runs' requests together, from fio's own histogram; CPU is that of fio and the server (bvecd, rublk, nbdkit) for a request, without \
+             workers of the kernel, which serve loop and part of NBD; steady \
              counts runs whose throughput stayed within 20 % and drifted less than 10 % for half of their time or more."
         }
     }
