@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Recomputes the numbers of a result file from fio's own reports, and holds the page against them.
+"""Recomputes from fio's own reports what a result file has of them, and holds the page against it.
 
     python3 bench/check_report.py out/result.json [out/report.html]
 
-It shares no code with the programs, and needs only Python. Ends with 1 if something does not agree.
+Recomputed are requests, IOPS, bandwidth, the histogram and its percentiles; that a run's series and its clean and
+faulted requests add up to its requests; and on the page the median IOPS, p50, p99 and p99.99 of every cell. Pins, CPU
+time, marks and which requests are faulted are not in fio's reports. It shares no code with the programs, and needs only Python. Ends with 1 if something does not agree.
 """
 
+import html
 import json
 import math
 import pathlib
@@ -65,8 +68,8 @@ def check_run(place, run, wrong):
             wrong.append(f"{run['raw']}: the series has {done:.0f} requests of {run['ios']}")
     if "split" in run:
         split = run["split"]
-        if split["clean"]["ios"] + split["faulted"]["ios"] != run["ios"]:
-            wrong.append(f"{run['raw']}: clean and faulted requests are not all requests")
+        if split["clean"]["ios"] + split["faulted"]["ios"] + split.get("drained", 0) != run["ios"]:
+            wrong.append(f"{run['raw']}: clean, faulted and drained requests are not all requests")
 
 
 def short(value):
@@ -75,6 +78,14 @@ def short(value):
         if abs(value) >= unit * 0.9995:
             return three(value / unit) + word
     return three(value)
+
+
+def time(ns):
+    """As the page writes a time."""
+    for unit, word in [(1e9, " s"), (1e6, " ms"), (1e3, " µs")]:
+        if abs(ns) >= unit * 0.9995:
+            return three(ns / unit) + word
+    return three(ns) + " ns"
 
 
 def three(value):
@@ -88,12 +99,19 @@ def check_page(record, page, wrong):
     for word in ["http:", "https:", "<script", "src="]:
         if word in page:
             wrong.append(f"the page has {word}")
-    rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td>", page)
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page, re.S)]
+    # The job, IOPS, and p50, p99, p99.99 of all runs' requests together.
+    rows = [(row[0], row[1], *row[4:7]) for row in rows if len(row) == 11]
     for cell in record["cells"]:
         median = short(statistics.median(run["iops"] for run in cell["runs"]))
         name = cell["job"] + (" with " + ", ".join(cell["faults"]) if cell.get("faults") else "")
-        if (name, median) not in rows:
-            wrong.append(f"the page has no row of {name} with {median} IOPS")
+        bins = {}
+        for run in cell["runs"]:
+            for value, count in run["histogram"]:
+                bins[value] = bins.get(value, 0) + count
+        row = (html.escape(name, quote=False), median, *(time(percentile(bins, part)) for part in (0.5, 0.99, 0.9999)))
+        if row not in rows:
+            wrong.append(f"the page has no row {row}")
 
 
 def main():

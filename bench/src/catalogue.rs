@@ -150,6 +150,15 @@ mod tests {
             let pins = pins::rule_per_io(&job, MAX_IO).to_string();
             let facts = [direction, &size(job.block_size_bytes), &depth, &pins];
             assert_eq!(row[2..6], facts, "{}", job.name);
+            // What is said of the order is that of the file.
+            let random = job.text.contains("\nrw=rand");
+            assert!(
+                !random || !job.description.contains("append"),
+                "{}",
+                job.name
+            );
+            assert_eq!(row[1].contains("random"), random, "{}", job.name);
+            assert!(!row[1].contains(") and p"), "{} names two calls", job.name);
         }
     }
 

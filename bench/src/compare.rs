@@ -118,9 +118,9 @@ pub struct Row {
     pub cell: String,
     /// What is compared.
     pub metric: Metric,
-    /// The median before.
+    /// The geometric mean of the repeats before.
     pub base: f64,
-    /// The median now.
+    /// The same now.
     pub new: f64,
     /// How many repeats the sides have.
     pub repeats: (usize, usize),
@@ -192,8 +192,8 @@ fn row(base: &Values, new: &Values, questions: usize, options: &Options) -> Opti
     Some(Row {
         cell: base.cell.clone(),
         metric: base.metric,
-        base: sample::median(&base.values)?,
-        new: sample::median(&new.values)?,
+        base: sample::geometric_mean(&base.values)?,
+        new: sample::geometric_mean(&new.values)?,
         repeats: (base.values.len(), new.values.len()),
         answer: question.answer(),
     })
@@ -242,6 +242,22 @@ mod tests {
         assert_eq!(found.verdict, Verdict::CannotTell);
         assert_eq!(found.rows.len(), 2);
         assert!(found.unmatched.is_empty() && found.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_the_two_values_beside_it() {
+        let found = compared(|new| {
+            for (run, iops) in new.cells[0]
+                .runs
+                .iter_mut()
+                .zip([5_000.0, 9_000.0, 30_000.0])
+            {
+                run.job.iops = iops;
+            }
+        });
+        let row = &found.rows[0];
+        let ratio = row.answer.interval.unwrap().ratio;
+        assert!((row.new / row.base / ratio - 1.0).abs() < 1e-9, "{row:?}");
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Fio {
     /// [`BenchError::Stuck`]. A job that met errors still has a report.
     ///
     /// # Errors
-    /// [`BenchError::NoFio`], [`BenchError::FioFailed`], [`BenchError::TimedOut`],
+    /// [`BenchError::NoFio`], [`BenchError::BadJob`] when fio does not understand it, [`BenchError::FioFailed`], [`BenchError::TimedOut`],
     /// [`BenchError::Interrupted`], [`BenchError::Stuck`], [`BenchError::BadReport`],
     /// [`BenchError::Io`].
     pub fn run(&self, order: &Order<'_>, observer: &mut dyn Observer) -> Result<FioRun> {
@@ -126,23 +126,34 @@ impl Fio {
         let report = directory.path().join("report.json");
         let file = directory.path().join("job.fio");
         fs::write(&file, &order.job.text).map_err(io_error("write the job file"))?;
-        let child = Command::new(&self.program)
-            .args(arguments(order))
-            .args(order.logs.arguments())
-            .arg(with_path("--output=", &report))
-            .arg(file)
-            // For the job files that name it; for others the option does.
-            .env("DEV", escaped(order.device))
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| self.not_started(source))?;
+        let command = || {
+            let mut command = Command::new(&self.program);
+            command
+                .args(arguments(order))
+                .args(order.logs.arguments())
+                .arg(with_path("--output=", &report))
+                .arg(&file)
+                // For the job files that name it; for others the option does.
+                .env("DEV", escaped(order.device))
+                .current_dir(directory.path())
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            command
+        };
+        let child = command().spawn();
+        let child = child.map_err(|source| self.not_started(source))?;
         let (status, complaints) = Running::new(child).wait(order.limit, observer)?;
-        let failed = || BenchError::FioFailed {
-            status: status.to_string(),
-            message: summary(&complaints),
+        let failed = || match command().arg("--parse-only").output() {
+            // It does not even read the job.
+            Ok(parsed) if !status.success() && !parsed.status.success() => BenchError::BadJob {
+                name: order.job.name.clone(),
+                detail: format!("fio refuses it: {}", summary(&complaints)),
+            },
+            _ => BenchError::FioFailed {
+                status: status.to_string(),
+                message: summary(&complaints),
+            },
         };
         let text = match fs::read_to_string(&report) {
             Ok(text) => text,
@@ -264,10 +275,23 @@ mod tests {
 
     #[test]
     fn a_failure_without_a_report_shows_fios_words() {
-        let error = run("echo no such option >&2; exit 1", LONG, &mut Quiet).unwrap_err();
+        let body = "case \"$*\" in *--parse-only*) exit 0;; esac; echo no such option >&2; exit 1";
+        let error = run(body, LONG, &mut Quiet).unwrap_err();
+        assert!(matches!(error, BenchError::FioFailed { .. }), "{error}");
         let text = error.to_string();
         assert!(
             text.contains("exit status: 1") && text.contains("no such option"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_job_that_fio_does_not_read_is_a_bad_job() {
+        let error = run("echo Bad option >&2; exit 1", LONG, &mut Quiet).unwrap_err();
+        assert!(matches!(error, BenchError::BadJob { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("rand-destination-4k-qd1") && text.contains("Bad option"),
             "{text}"
         );
     }

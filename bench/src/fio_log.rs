@@ -46,6 +46,8 @@ pub struct Log {
 /// A request as fio saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
+    /// The client that made it, from 1.
+    pub client: u32,
     /// When it was complete, in ms since 1970.
     pub done_ms: u64,
     /// How long it took, in ns.
@@ -54,6 +56,13 @@ pub struct Request {
     pub bytes: u64,
     /// Where on the device.
     pub offset_bytes: u64,
+}
+
+impl Request {
+    /// When it began, in ms since 1970.
+    pub(crate) const fn began_ms(&self) -> u64 {
+        self.done_ms.saturating_sub(self.latency_ns / 1_000_000)
+    }
 }
 
 impl Logs {
@@ -159,7 +168,8 @@ fn spread(lines: &[(Origin, Line)], place: impl Fn(u64) -> usize, series: &mut [
 
 fn requests(directory: &Path, interval: Duration, direction: Direction) -> Result<Log> {
     let lines = lines(directory, "clat", direction)?;
-    let requests = lines.iter().map(|(_, (time, numbers))| Request {
+    let requests = lines.iter().map(|((client, _), (time, numbers))| Request {
+        client: *client,
         done_ms: *time,
         latency_ns: numbers[0],
         bytes: numbers.get(2).copied().unwrap_or(0),
@@ -167,12 +177,7 @@ fn requests(directory: &Path, interval: Duration, direction: Direction) -> Resul
     });
     let requests: Vec<Request> = requests.collect();
     let ms = u64::try_from(interval.as_millis()).unwrap_or(1).max(1);
-    let began = |request: &Request| {
-        request
-            .done_ms
-            .saturating_sub(request.latency_ns / 1_000_000)
-    };
-    let began_ms = requests.iter().map(began).min().unwrap_or(0);
+    let began_ms = requests.iter().map(Request::began_ms).min().unwrap_or(0);
     let last = requests
         .iter()
         .map(|request| request.done_ms)

@@ -237,6 +237,7 @@ pub(crate) mod tests {
         record.cells[0].runs[0].split = Some(Split {
             clean,
             faulted,
+            drained: 0,
             unmatched: 1,
             events_lost: 0,
         });

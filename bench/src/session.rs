@@ -24,6 +24,7 @@ use crate::{Bench, Limits, Measured, Observer, Result, pins};
 pub use device::Stage;
 use marking::Marking;
 pub use peer::lacks;
+use split::End;
 
 /// Intervals of a run's series.
 const INTERVALS: u32 = 20;
@@ -204,7 +205,8 @@ impl<'a> Session<'a> {
             let measured = self.bench.measure(&planned.job, setup, logs, &mut marking);
             let done = marking.end();
             let (measured, (marks, faulted, lost)) = (measured?, done?);
-            let split = split::split(&measured.log.requests, &faulted, lost);
+            let end = End::of(setup.limits.bound(&planned.job), planned.job.depth);
+            let split = split::split(&measured.log.requests, &faulted, end, lost);
             let began_ms = measured.log.began_ms;
             let (run, raw) = run_result(round, began_s, measured);
             let marks = marks.into_iter().map(|(ms, what)| mark(ms, began_ms, what));
@@ -224,7 +226,10 @@ impl<'a> Session<'a> {
     /// Puts a run into the record, and fio's report beside it.
     fn keep(&mut self, at: usize, (mut run, raw): (RunResult, String)) -> Result<()> {
         if let Some(out) = &self.settings.out {
-            let name = format!("raw/cell-{}-round-{}.json", at + 1, run.round);
+            // The cell's number in the whole matrix, so that shards may share a directory.
+            let (part, of) = self.settings.shard.unwrap_or((1, 1));
+            let number = at * of.max(1) + part.max(1);
+            let name = format!("raw/cell-{number}-round-{}.json", run.round);
             store::save_bytes(raw.as_bytes(), &out.join(&name))?;
             run.raw = Some(name);
         }

@@ -55,7 +55,7 @@ pub struct Setup {
     pub backing: Backing,
     /// The longest request that the device takes unsplit.
     pub max_io_bytes: u64,
-    /// The daemon, whose CPU time counts; `None` for a device that the kernel serves.
+    /// The daemon or a peer's server, whose CPU time counts; `None` for a device that the kernel serves.
     pub daemon_pid: Option<u32>,
     /// A file that fio's buffers are in, which it shares with the device.
     pub shared_memory: Option<PathBuf>,

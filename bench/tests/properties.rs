@@ -12,7 +12,7 @@ fn latencies() -> impl Strategy<Value = Vec<u64>> {
 }
 
 fn speeds() -> impl Strategy<Value = Vec<f64>> {
-    vec(10.0..1e7_f64, 1..12)
+    vec(10.0..1e7_f64, 2..12)
 }
 
 fn histogram(latencies: &[u64]) -> Histogram {

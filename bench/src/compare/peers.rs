@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Options, Row, SCHEMA, row};
+use super::{Metric, Options, Row, SCHEMA, row};
 use crate::compare::side::{Values, of_cell};
 use crate::record::{CellResult, Missing, Peer, Record};
 
@@ -41,7 +41,8 @@ pub fn rows(record: &Record, options: &Options) -> Vec<Row> {
     let pairs = pairs(record);
     let questions = pairs.len() * options.metrics.len();
     let all = pairs.iter().flat_map(|(ours, theirs)| {
-        let metrics = options.metrics.iter();
+        let fair = |metric: &&Metric| **metric != Metric::Cpu || cpu_is_whole(theirs);
+        let metrics = options.metrics.iter().filter(fair);
         metrics.filter_map(move |metric| {
             let values = |cell: &CellResult| Values {
                 cell: name(ours, theirs),
@@ -54,6 +55,19 @@ pub fn rows(record: &Record, options: &Options) -> Vec<Row> {
         })
     });
     all.collect()
+}
+
+/// Whether the CPU time of a peer's runs is all that its requests took: the kernel's loop driver has workers of the
+/// kernel that are not counted, and a server may not have been found.
+fn cpu_is_whole(cell: &CellResult) -> bool {
+    match cell.cell.peer {
+        Peer::Loop => false,
+        Peer::Rublk | Peer::Nbd => {
+            let mut runs = cell.runs.iter();
+            runs.all(|run| run.cost.daemon_cpu_ns_per_io.is_some())
+        }
+        Peer::Bvecd | Peer::Given | Peer::NullBlk | Peer::Brd => true,
+    }
 }
 
 fn name(ours: &CellResult, theirs: &CellResult) -> String {
@@ -92,7 +106,6 @@ fn narrowed(cells: Vec<&CellResult>, is_so: impl Fn(&CellResult) -> bool) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::Metric;
     use crate::record::tests::{cell, record};
     use crate::statistics::verdict::Verdict;
 
@@ -139,6 +152,35 @@ mod tests {
                 row("bvecd null auto-zero-copy / null_blk", Verdict::CannotTell),
                 row("bvecd loop copy / loop", Verdict::Slower),
             ]
+        );
+    }
+
+    #[test]
+    fn cpu_is_held_against_peers_whose_server_is_counted() {
+        let ours = || cell_of(Peer::Bvecd, "loop", Some("copy"), &FAST);
+        let peers_compared = |peer: Peer, served: bool| {
+            let mut theirs = cell_of(peer, "loop", None, &FAST);
+            for run in theirs.runs.iter_mut().filter(|_| !served) {
+                run.cost.daemon_cpu_ns_per_io = None;
+            }
+            let record = Record {
+                cells: vec![ours(), theirs],
+                ..record()
+            };
+            let options = Options {
+                metrics: vec![Metric::Iops, Metric::Cpu],
+                least: 0.0,
+                seed: 1,
+            };
+            rows(&record, &options).len()
+        };
+        assert_eq!(peers_compared(Peer::Rublk, true), 2);
+        assert_eq!(peers_compared(Peer::Rublk, false), 1);
+        assert_eq!(peers_compared(Peer::Loop, false), 1);
+        assert_eq!(
+            peers_compared(Peer::NullBlk, false),
+            2,
+            "it works in the client's own time"
         );
     }
 

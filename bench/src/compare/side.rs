@@ -6,9 +6,13 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Metric, Origin};
-use crate::record::{Cell, CellResult, Percentiles, Record, RunResult, store};
+use crate::record::store::{self, Kind};
+use crate::record::{Cell, CellResult, Percentiles, Record, RunResult};
 use crate::statistics::number;
 use crate::{BenchError, Result};
+
+/// So many cells are named where a side is told of.
+const CELLS_SHOWN: usize = 3;
 
 /// What a side of a comparison has.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,9 +83,29 @@ impl Side {
     /// # Errors
     /// It is of neither kind.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
-        match serde_json::from_str::<Instructions>(text) {
-            Ok(file) => Self::of_instructions(file),
-            Err(_) => store::parse(text).map(|record| Self::of(&record)),
+        match Kind::of(text)? {
+            Kind::Counts => {
+                let file = serde_json::from_str(text).map_err(|error| error.to_string())?;
+                Self::of_instructions(file)
+            }
+            Kind::Record => store::parse(text).map(|record| Self::of(&record)),
+        }
+    }
+
+    /// Its cells in a few words.
+    #[must_use]
+    pub fn cells(&self) -> String {
+        let mut cells: Vec<&str> = Vec::new();
+        for values in &self.values {
+            if !cells.contains(&values.cell.as_str()) {
+                cells.push(&values.cell);
+            }
+        }
+        let shown = cells[..cells.len().min(CELLS_SHOWN)].join("`, `");
+        match cells.len() {
+            0 => "no cell".to_owned(),
+            1..=CELLS_SHOWN => format!("`{shown}`"),
+            more => format!("`{shown}` and {} more", more - CELLS_SHOWN),
         }
     }
 
@@ -270,6 +294,7 @@ mod tests {
             run.split = Some(Split {
                 clean: Part::of(run.histogram.clone()),
                 faulted: Part::of(vec![(50_000_000, 9)].into()),
+                drained: 0,
                 unmatched: 0,
                 events_lost: 0,
             });
@@ -318,5 +343,9 @@ mod tests {
             Side::parse(&counted(1.0).replace("instructions_per_io", "furlongs")).unwrap_err();
         assert!(error.contains("furlongs"), "{error}");
         assert!(Side::parse("[]").unwrap_err().contains("not a JSON object"));
+        let error = Side::parse(&counted(1.0).replace("\"schema\":1", "\"schema\":7")).unwrap_err();
+        assert_eq!(error, "it has schema 7, this bvecctl knows 1");
+        let error = Side::parse(&counted(1.0).replace("\"job\"", "\"jab\"")).unwrap_err();
+        assert!(error.contains("missing field `job`"), "{error}");
     }
 }

@@ -77,7 +77,7 @@ impl Percentiles {
 pub struct Cost {
     /// CPU time of fio, in ns.
     pub client_cpu_ns_per_io: f64,
-    /// CPU time of the daemon, in ns; `None` where no daemon serves the device.
+    /// CPU time of the daemon or of a peer's server, in ns; `None` where no daemon serves the device.
     pub daemon_cpu_ns_per_io: Option<f64>,
     /// Times that a thread of fio was switched away from.
     pub client_switches_per_io: f64,
@@ -114,6 +114,10 @@ pub struct Split {
     pub clean: Part,
     /// Requests that one fired on.
     pub faulted: Part,
+    /// Requests that fio waited for together after the job's time, in none of both: each has the latency of the
+    /// slowest.
+    #[serde(default)]
+    pub drained: u64,
     /// Requests on which a rule fired by the daemon's account, and that fio's log does not have: those
     /// before or after the job, or those that the block layer merged.
     pub unmatched: u64,

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{KIND, Record, SCHEMA};
 use crate::{BenchError, Result};
@@ -12,8 +13,46 @@ use crate::{BenchError, Result};
 /// Only as much of a file as says what it is.
 #[derive(Deserialize)]
 struct Head {
-    schema: Option<u32>,
+    schema: Option<u64>,
     kind: Option<String>,
+    results: Option<IgnoredAny>,
+}
+
+/// What kind of file it is that bvecctl knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// [`Record`].
+    Record,
+    /// That of `cargo xtask cost` and `bench-peers`.
+    Counts,
+}
+
+impl Kind {
+    /// Of this text; the error says what it is instead.
+    pub(crate) fn of(text: &str) -> std::result::Result<Self, String> {
+        let head: Head = serde_json::from_str(text).map_err(|error| {
+            format!("it is not a JSON object ({error}), should be a result file")
+        })?;
+        let kind = match (head.kind.as_deref(), head.results) {
+            (Some(KIND), _) => Self::Record,
+            (None, Some(_)) => Self::Counts,
+            (Some(kind), _) => {
+                return Err(format!("it is of kind \"{kind}\", should be \"{KIND}\""));
+            }
+            (None, None) => {
+                return Err(format!(
+                    "it is no result file: it has no kind \"{KIND}\", which `bench run --out` writes"
+                ));
+            }
+        };
+        match head.schema {
+            Some(schema) if schema == u64::from(SCHEMA) => Ok(kind),
+            Some(schema) => Err(format!(
+                "it has schema {schema}, this bvecctl knows {SCHEMA}"
+            )),
+            None => Err(format!("it has no schema, should be {SCHEMA}")),
+        }
+    }
 }
 
 /// Reads a result file.
@@ -32,14 +71,11 @@ pub fn load(path: &Path) -> Result<Record> {
 
 /// Understands the text of a result file; the error says what is wrong.
 pub(crate) fn parse(text: &str) -> std::result::Result<Record, String> {
-    let head: Head = serde_json::from_str(text)
-        .map_err(|error| format!("it is not a JSON object ({error}), should be a result file"))?;
-    match (head.kind.as_deref(), head.schema) {
-        (Some(KIND), Some(SCHEMA)) => {}
-        (Some(KIND), Some(version)) => {
-            return Err(format!("it has schema {version}, should be {SCHEMA}"));
-        }
-        _ => return Err("it is no result file: it has no kind \"bench\"".to_owned()),
+    if Kind::of(text)? == Kind::Counts {
+        return Err(
+            "it is of `cargo xtask cost` or `bench-peers`, should be of `bench run --out`"
+                .to_owned(),
+        );
     }
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
@@ -120,8 +156,16 @@ mod tests {
         for (text, needle) in [
             ("", "not a JSON object"),
             ("{}", "no result file"),
-            ("{\"schema\":1,\"results\":[]}", "no result file"),
-            ("{\"schema\":9,\"kind\":\"bench\"}", "schema 9, should be 1"),
+            ("{\"schema\":1,\"results\":[]}", "of `cargo xtask cost`"),
+            (
+                "{\"schema\":1,\"kind\":\"lab\"}",
+                "of kind \"lab\", should be \"bench\"",
+            ),
+            (
+                "{\"schema\":9,\"kind\":\"bench\"}",
+                "schema 9, this bvecctl knows 1",
+            ),
+            ("{\"kind\":\"bench\"}", "no schema"),
             ("{\"schema\":1,\"kind\":\"bench\"}", "missing field"),
         ] {
             let error = parse(text).unwrap_err();

@@ -203,7 +203,8 @@ fn legend_of_columns() -> Markup {
     html! {
         p.soft {
             "IOPS, MB/s, pins and CPU are medians of the runs; ± is the coefficient of variation between runs; percentiles are of \
-             all runs' requests together, from fio's own histogram; CPU is that of fio and the daemon for a request; steady \
+             all runs' requests together, from fio's own histogram; CPU is that of fio and the server (bvecd, rublk, nbdkit) for a request, without \
+             workers of the kernel, which serve loop and part of NBD; steady \
              counts runs whose throughput stayed within 20 % and drifted less than 10 % for half of their time or more."
         }
     }
@@ -228,7 +229,7 @@ fn faults(record: &Record) -> Markup {
         div.scroll {
             table {
                 thead { tr {
-                    @for head in ["run", "faulted", "clean p50", "clean p99", "clean p99.9", "faulted p50", "faulted p99", "unmatched", "events lost"] {
+                    @for head in ["run", "faulted", "clean p50", "clean p99", "clean p99.9", "faulted p50", "faulted p99", "drained", "unmatched", "events lost"] {
                         th { (head) }
                     }
                 } }
@@ -242,12 +243,17 @@ fn faults(record: &Record) -> Markup {
                             td { (ns(split.clean.percentiles_ns.p99_9)) }
                             td { (ns(split.faulted.percentiles_ns.p50)) }
                             td { (ns(split.faulted.percentiles_ns.p99)) }
+                            td { (split.drained) }
                             td { (split.unmatched) }
                             td { (split.events_lost) }
                         }
                     }
                 }
             }
+        }
+        p.soft {
+            "Drained requests are on neither side: fio waited for them together after the job's time, and they have the latency of \
+             the slowest."
         }
     }
 }
@@ -276,6 +282,7 @@ mod tests {
             run.split = Some(Split {
                 clean: part(50_000),
                 faulted: part(50_000_000),
+                drained: 0,
                 unmatched: 0,
                 events_lost: 0,
             });

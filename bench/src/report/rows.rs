@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::number::{percent, si, three, time};
-use crate::record::{CellResult, Percentiles, Record};
+use crate::record::{Cell, CellResult, Percentiles, Record};
 use crate::statistics::{number, sample};
 
 /// A cell in one row.
@@ -56,17 +56,21 @@ pub fn of(record: &Record) -> Vec<Row> {
     rows
 }
 
+/// The job, and what was done to the device meanwhile.
+pub(super) fn job(cell: &Cell) -> String {
+    match cell.faults.as_slice() {
+        [] => cell.job.clone(),
+        faults => format!("{} with {}", cell.job, faults.join(", ")),
+    }
+}
+
 fn row(cell: &CellResult) -> Row {
     let median = |value: fn(&crate::record::RunResult) -> f64| cell.median(value).unwrap_or(0.0);
     let runs = || cell.runs.iter();
     let steadiness = || runs().filter_map(|run| run.steadiness);
-    let mut job = cell.cell.job.clone();
-    if !cell.cell.faults.is_empty() {
-        job = format!("{job} with {}", cell.cell.faults.join(", "));
-    }
     Row {
         device: cell.cell.device(),
-        job,
+        job: job(&cell.cell),
         runs: cell.runs.len(),
         iops: median(|run| run.job.iops),
         variation: sample::variation(&cell.values(|run| run.job.iops)),

@@ -107,7 +107,7 @@ pub fn junit(record: &Record) -> String {
         record.missing.len(),
     );
     for cell in &record.cells {
-        let name = xml(&cell.cell.job);
+        let name = xml(&rows::job(&cell.cell));
         let class = xml(&cell.cell.device());
         let _ = write!(text, "  <testcase classname=\"{class}\" name=\"{name}\"");
         match cell.runs.iter().find(bad) {
@@ -159,5 +159,7 @@ mod tests {
             "{junit}"
         );
         assert!(junit.contains("round 1: 2 errors"), "{junit}");
+        let name = "name=\"rand-destination-4k-qd1 with slow: delay:1ms, ";
+        assert!(junit.contains(name), "{junit}");
     }
 }

@@ -145,7 +145,7 @@ impl Stage {
             data_path: cell.data_path.clone().unwrap_or_else(|| "-".to_owned()),
             backing: Backing::Buffered,
             max_io_bytes: max_io_bytes(&path),
-            daemon_pid: None,
+            daemon_pid: made.server(),
             shared_memory: None,
             limits: limits(self.size_bytes),
             seed,

@@ -183,6 +183,15 @@ impl Drop for Nbd {
 }
 
 impl Undo {
+    /// The process that serves the device, where it is not the kernel itself.
+    pub(super) fn server(&self) -> Option<u32> {
+        match self {
+            Self::Nothing | Self::Loop(_) => None,
+            Self::Rublk => server_of(Path::new("/proc"), "rublk", RUBLK_NUMBER),
+            Self::Nbd(nbd) => Some(nbd.server.id()),
+        }
+    }
+
     pub(super) fn run(self) -> Result<()> {
         match self {
             Self::Nothing => Ok(()),
@@ -191,6 +200,22 @@ impl Undo {
             Self::Nbd(mut nbd) => nbd.disconnect(),
         }
     }
+}
+
+/// The process of this name with this word among its arguments; none if there are several.
+fn server_of(proc: &Path, name: &str, word: &str) -> Option<u32> {
+    let is_it = |directory: &Path| {
+        let read = |file| fs::read_to_string(directory.join(file)).unwrap_or_default();
+        read("comm").trim() == name && read("cmdline").split('\0').any(|given| given == word)
+    };
+    let all = fs::read_dir(proc)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found = all.filter(|path| is_it(path)).filter_map(|path| {
+        let number = path.file_name()?.to_str()?;
+        number.parse().ok()
+    });
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// A device of the NBD client that nobody has: the last one, since bvecd takes the first.
@@ -249,4 +274,27 @@ fn is_there(path: &str) -> bool {
 fn program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_found_by_its_arguments() {
+        let proc = tempfile::tempdir().unwrap();
+        let process = |pid: &str, comm: &str, cmdline: &str| {
+            let directory = proc.path().join(pid);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("comm"), comm).unwrap();
+            fs::write(directory.join("cmdline"), cmdline).unwrap();
+        };
+        process("7", "rublk\n", "rublk\0add\0null\0--number\0100\0");
+        process("8", "rublk\n", "rublk\0add\0null\0--number\x007\0");
+        process("9", "fio\n", "fio\x00100\0");
+        let found = || server_of(proc.path(), "rublk", "100");
+        assert_eq!(found(), Some(7));
+        process("10", "rublk\n", "rublk\0add\0--number\x00100\0");
+        assert_eq!(found(), None, "which one it is cannot be told");
+    }
 }

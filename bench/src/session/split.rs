@@ -3,9 +3,14 @@
 //! The daemon tells of each such request when it commits it: when, and where on the device. fio writes
 //! down when a request was complete, and where. The same place close in time is the same request; a large
 //! request of fio's may be several of the device's.
+//!
+//! When a job's time is over, fio waits for all that is in flight at once (`io_u_queued_complete` with the whole
+//! depth, `backend.c`), and sees each of these complete when the slowest is: clean ones then have the latency of a
+//! faulted one. They count on neither side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::fio::Bound;
 use crate::fio_log::Request;
 use crate::record::{Part, Split};
 use crate::statistics::Histogram;
@@ -22,8 +27,57 @@ pub(super) struct Faulted {
     pub(super) offset_bytes: u64,
 }
 
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    /// Its time in ms, where that bounds it.
+    time_ms: Option<u64>,
+    /// Requests in flight at most, of one client.
+    depth: usize,
+}
+
+impl End {
+    /// Of a job with this bound and depth.
+    pub(super) fn of(bound: Bound, depth: u32) -> Self {
+        let time_ms = match bound {
+            Bound::Time(time) => u64::try_from(time.as_millis()).ok(),
+            Bound::Ios(_) | Bound::SizeBytes(_) => None,
+        };
+        Self {
+            time_ms,
+            depth: usize::try_from(depth).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// The requests that were waited for at the end: those of each client that were complete after its time, or,
+    /// where a client has none such, its last ones.
+    fn drained(self, requests: &[Request]) -> BTreeSet<usize> {
+        let mut clients: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (index, request) in requests.iter().enumerate() {
+            clients.entry(request.client).or_default().push(index);
+        }
+        let of_client = clients.into_values().flat_map(|mut own| {
+            own.sort_by_key(|index| requests[*index].done_ms);
+            let began_ms = own.iter().map(|index| requests[*index].began_ms()).min();
+            let over = began_ms
+                .zip(self.time_ms)
+                .map(|(began, time)| began.saturating_add(time));
+            let in_time = |index: &usize| over.is_none_or(|over| requests[*index].done_ms < over);
+            let first = own.partition_point(in_time);
+            let last_ones = own.len().saturating_sub(self.depth);
+            own.split_off(if first == own.len() { last_ones } else { first })
+        });
+        of_client.collect()
+    }
+}
+
 /// Puts each request on its side.
-pub(super) fn split(requests: &[Request], faulted: &[Faulted], events_lost: u64) -> Split {
+pub(super) fn split(
+    requests: &[Request],
+    faulted: &[Faulted],
+    end: End,
+    events_lost: u64,
+) -> Split {
     let mut by_place: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (index, request) in requests.iter().enumerate() {
         by_place
@@ -48,8 +102,13 @@ pub(super) fn split(requests: &[Request], faulted: &[Faulted], events_lost: u64)
             None => unmatched += 1,
         }
     }
+    let drained = end.drained(requests);
+    let counted = requests
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !drained.contains(index));
     let (mut clean, mut late) = (Histogram::default(), Histogram::default());
-    for (index, request) in requests.iter().enumerate() {
+    for (index, request) in counted {
         let side = if hit.contains(&index) {
             &mut late
         } else {
@@ -60,6 +119,7 @@ pub(super) fn split(requests: &[Request], faulted: &[Faulted], events_lost: u64)
     Split {
         clean: Part::of(clean),
         faulted: Part::of(late),
+        drained: u64::try_from(drained.len()).unwrap_or(u64::MAX),
         unmatched,
         events_lost,
     }
@@ -67,16 +127,32 @@ pub(super) fn split(requests: &[Request], faulted: &[Faulted], events_lost: u64)
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn request(done_ms: u64, offset_bytes: u64, latency_ns: u64) -> Request {
         Request {
+            client: 1,
             done_ms,
             latency_ns,
             bytes: 8192,
             offset_bytes,
         }
     }
+
+    const fn fault(at_ms: u64, offset_bytes: u64) -> Faulted {
+        Faulted {
+            at_ms,
+            offset_bytes,
+        }
+    }
+
+    /// Of a job that drains nothing.
+    const NONE: End = End {
+        time_ms: None,
+        depth: 0,
+    };
 
     #[test]
     fn the_same_place_close_in_time_is_the_same_request() {
@@ -86,10 +162,6 @@ mod tests {
             request(5000, 8192, 11_000),
             request(1060, 16_384, 12_000),
         ];
-        let fault = |at_ms, offset_bytes| Faulted {
-            at_ms,
-            offset_bytes,
-        };
         // The second half of a request that was split counts for it, once.
         let faulted = [
             fault(1058, 8192),
@@ -97,7 +169,7 @@ mod tests {
             fault(9000, 0),
             fault(1000, 99_999_999),
         ];
-        let split = split(&requests, &faulted, 3);
+        let split = split(&requests, &faulted, NONE, 3);
         assert_eq!((split.clean.ios, split.faulted.ios), (3, 1));
         assert_eq!((split.unmatched, split.events_lost), (2, 3));
         assert!(split.faulted.percentiles_ns.p50 > 49_000_000);
@@ -106,10 +178,47 @@ mod tests {
 
     #[test]
     fn without_faults_all_are_clean() {
-        let split = split(&[request(1, 0, 5)], &[], 0);
+        let split = split(&[request(1, 0, 5)], &[], NONE, 0);
         assert_eq!(
             (split.clean.ios, split.faulted.ios, split.unmatched),
             (1, 0, 0)
+        );
+    }
+
+    /// Half a second at depth 16, of which the last request is late: fio reaps all 16 with it.
+    #[test]
+    fn what_waits_for_a_late_one_at_the_end_is_not_clean() {
+        let mut requests: Vec<Request> = (0..900)
+            .map(|index| request(1001 + index / 2, index * 8192, 1_000_000))
+            .collect();
+        requests.extend((900..916).map(|index| request(1551, index * 8192, 53_000_000)));
+        let faulted = [fault(1550, 900 * 8192)];
+        let of = |bound| split(&requests, &faulted, End::of(bound, 16), 0);
+        let timed = of(Bound::Time(Duration::from_millis(500)));
+        assert_eq!((timed.clean.ios, timed.faulted.ios), (900, 0));
+        assert_eq!((timed.drained, timed.unmatched), (16, 0));
+        assert!(timed.clean.percentiles_ns.p99_99 < 1_100_000, "{timed:?}");
+        assert_eq!(of(Bound::Ios(916)), timed, "its last sixteen");
+        // A job whose own time was shorter.
+        assert_eq!(of(Bound::Time(Duration::from_secs(3))), timed);
+    }
+
+    #[test]
+    fn each_client_has_its_own_end() {
+        let mut requests = vec![request(1001, 0, 1_000_000), request(1100, 0, 9_000_000)];
+        requests.push(Request {
+            client: 2,
+            ..request(1060, 0, 1_000_000)
+        });
+        requests.push(Request {
+            client: 2,
+            ..request(1150, 0, 2_000_000)
+        });
+        let end = End::of(Bound::Time(Duration::from_millis(95)), 1);
+        assert_eq!(
+            end.drained(&requests),
+            BTreeSet::from([1, 3]),
+            "the second began later and ends by its last request"
         );
     }
 }

@@ -1,10 +1,13 @@
 //! The interval of a ratio, by drawing the measured values again.
 //!
-//! The bootstrap asks how the ratio of two medians would vary if the measurement were made again, with the
+//! The bootstrap asks how the ratio of two means would vary if the measurement were made again, with the
 //! measured values as the only knowledge of how values vary. With few values its intervals are too short: so
 //! many draws repeat the same values that the spread is that of n where n - 1 would be right, and the normal
 //! distribution is read where Student's is. Both are made up for by reading the draws further out
 //! (the expanded percentile interval; Hesterberg, What Teachers Should Know about the Bootstrap, 2014).
+//!
+//! No draw lies outside the measured values, so that there is a level that no interval can be above
+//! ([`reachable`]): 90 % for three values a side, and none at all for one.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -24,15 +27,20 @@ pub struct Interval {
     pub low: f64,
     /// The upper end.
     pub high: f64,
+    /// How surely it holds the truth, as a part: less than was asked for where so few values cannot say more.
+    pub level: f64,
 }
 
 /// The ratio of the mean of `new` to that of `base`, and its interval, which leaves out `outside` of the
-/// draws (0.05 for 95 %). `None` without values, or where a mean is not above 0.
+/// draws (0.05 for 95 %). `None` with less than two values of either, or where a mean is not above 0.
 ///
 /// The means are geometric: a ratio and its inverse are then treated alike.
 #[must_use]
 pub fn ratio(base: &[f64], new: &[f64], outside: f64, seed: u64) -> Option<Interval> {
     let (base, new) = (logarithms(base)?, logarithms(new)?);
+    if base.len().min(new.len()) < 2 {
+        return None;
+    }
     let middle = sample::mean(&new)? - sample::mean(&base)?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut draws: Vec<f64> = (0..DRAWS)
@@ -45,6 +53,7 @@ pub fn ratio(base: &[f64], new: &[f64], outside: f64, seed: u64) -> Option<Inter
         ratio: middle.exp(),
         low: end(tail)?.min(middle.exp()),
         high: end(1.0 - tail)?.max(middle.exp()),
+        level: reachable(base.len(), new.len()).min(1.0 - outside),
     })
 }
 
@@ -54,11 +63,17 @@ pub(crate) fn logarithms(values: &[f64]) -> Option<Vec<f64>> {
     fine.then(|| values.iter().map(|value| value.ln()).collect())
 }
 
+/// What no interval of so many values can be above: all of one side lie above all of the other by chance, where
+/// both are equal, in 2 of (base + new over base) orders, and then every draw lies on one side of 1.
+fn reachable(base: usize, new: usize) -> f64 {
+    let orders: f64 = (1..=base)
+        .map(|place| count(new + place) / count(place))
+        .product();
+    1.0 - 2.0 / orders
+}
+
 /// The tail to be read of the draws so that `tail` of the truth lies outside.
 fn expanded(tail: f64, values: usize) -> f64 {
-    if values < 2 {
-        return 0.0;
-    }
     let freedom = count(values - 1);
     let student = distribution::student_above(tail, freedom);
     distribution::normal(-student * (count(values) / freedom).sqrt())
@@ -108,5 +123,22 @@ mod tests {
         assert_eq!(ratio(&[], &[1.0], 0.05, 1), None);
         assert_eq!(ratio(&[0.0], &[1.0], 0.05, 1), None);
         assert_eq!(ratio(&[f64::NAN], &[1.0], 0.05, 1), None);
+        assert_eq!(
+            ratio(&[1.0], &[1.1], 0.05, 1),
+            None,
+            "one value has no width"
+        );
+    }
+
+    #[test]
+    fn few_values_say_less() {
+        let level = |values| {
+            ratio(&vec![1.0; values], &vec![2.0; values], 0.05, 1)
+                .unwrap()
+                .level
+        };
+        assert!((level(2) - 2.0 / 3.0).abs() < 1e-12);
+        assert!((level(3) - 0.9).abs() < 1e-12);
+        assert!((level(4) - 0.95).abs() < 1e-12);
     }
 }

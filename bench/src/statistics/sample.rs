@@ -8,6 +8,13 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / count(values.len()))
 }
 
+/// The geometric mean, 0 where a value is; `None` without values.
+#[must_use]
+pub fn geometric_mean(values: &[f64]) -> Option<f64> {
+    let logarithms: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+    mean(&logarithms).map(f64::exp)
+}
+
 /// The standard deviation of the population that they are a sample of (n - 1 below); `None` below two
 /// values.
 #[must_use]
@@ -60,6 +67,9 @@ mod tests {
         assert_eq!(deviation(&[1.0]), None);
         assert_eq!(variation(&[0.0, 0.0]), None);
         assert_eq!(median(&[7.0]), Some(7.0));
+        assert_eq!(geometric_mean(&[]), None);
+        assert_eq!(geometric_mean(&[4.0, 0.0]), Some(0.0));
+        assert!((geometric_mean(&[2.0, 8.0]).unwrap() - 4.0).abs() < 1e-12);
     }
 
     #[test]

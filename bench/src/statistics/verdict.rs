@@ -81,7 +81,7 @@ pub struct Question<'a> {
 /// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The new value as a part of the old one, with its interval of 95 %; `None` without values.
+    /// The new value as a part of the old one, with its interval; `None` with less than two repeats a side.
     pub interval: Option<Interval>,
     /// What equal things may differ by, as a part; `None` with too few repeats to know.
     pub noise_floor: Option<f64>,
@@ -95,8 +95,13 @@ impl Question<'_> {
     pub fn answer(&self) -> Answer {
         let interval = bootstrap::ratio(self.base, self.new, WRONG, self.seed);
         let noise_floor = self.noise_floor();
-        let verdict = match (interval, noise_floor) {
-            (Some(interval), Some(floor)) => self.verdict(interval, floor.max(self.least)),
+        // A single exact count has its floor and no interval.
+        let ratio = match (interval, self.exact) {
+            (None, true) => self.single(),
+            _ => interval.map(|it| (it.ratio, it.low, it.high)),
+        };
+        let verdict = match (ratio, noise_floor) {
+            (Some(ratio), Some(floor)) => self.verdict(ratio, floor.max(self.least)),
             _ => Verdict::CannotTell,
         };
         Answer {
@@ -106,10 +111,17 @@ impl Question<'_> {
         }
     }
 
-    fn verdict(&self, interval: Interval, floor: f64) -> Verdict {
-        let beyond = interval.ratio.ln().abs() > floor.ln_1p();
-        let more = interval.low > 1.0;
-        if !beyond || !(more || interval.high < 1.0) {
+    /// The ratio alone, as one that has no width.
+    fn single(&self) -> Option<(f64, f64, f64)> {
+        let mean = |values| sample::geometric_mean(values).filter(|mean| *mean > 0.0);
+        let ratio = mean(self.new)? / mean(self.base)?;
+        Some((ratio, ratio, ratio))
+    }
+
+    fn verdict(&self, (ratio, low, high): (f64, f64, f64), floor: f64) -> Verdict {
+        let beyond = ratio.ln().abs() > floor.ln_1p();
+        let more = low > 1.0;
+        if !beyond || !(more || high < 1.0) {
             return Verdict::CannotTell;
         }
         if more == (self.better == Better::Higher) {
@@ -233,6 +245,9 @@ mod tests {
             ..question(&[15_000.0], &[15_750.0])
         };
         assert_eq!(exact.answer().verdict, Verdict::Slower);
+        assert_eq!(exact.answer().interval, None);
+        let one = question(&[100.0], &[200.0]).answer();
+        assert_eq!((one.verdict, one.interval), (Verdict::CannotTell, None));
         assert_eq!(question(&[], &[]).answer().verdict, Verdict::CannotTell);
     }
 }

@@ -1,5 +1,6 @@
 //! `bvecctl bench`: fio jobs on a device, and what they cost.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ::bench::{Bench, Job, JobResult, Limits, Setup, catalogue, table as rows};
@@ -94,6 +95,9 @@ pub(crate) struct Run {
     /// Seed of fio's random offsets.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Change rules at marked times of each run, by a scenario's add, rm, heal and wait = { time }.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
     #[command(flatten)]
     session: session::Options,
 }
@@ -166,6 +170,7 @@ struct Answer {
 }
 
 fn run_jobs(run: &Run, context: &Context) -> Result<Exit> {
+    session::refuse_options(run)?;
     let jobs = run.load()?;
     let id = context.device(run.dev)?;
     let device = context.ask("find the device", call::device(id))?;

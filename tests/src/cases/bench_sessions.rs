@@ -277,7 +277,7 @@ fn failures() -> Outcome {
     )
     .unwrap();
     let (code, said) = run(None, &[wrong.to_str().unwrap(), "--rounds", "1"]);
-    assert!(code == Some(1) && said.contains("ioengin"), "{said}");
+    assert!(code == Some(2) && said.contains("ioengin"), "{said}");
 
     let full = Mounted::tmpfs(16 << 10);
     let out = full.path().join("out");

@@ -4,7 +4,7 @@ use super::Figure;
 use crate::compare::{Metric, Options, peers};
 use crate::record::Record;
 use crate::report::axis::{Kind, Scale};
-use crate::report::number::three;
+use crate::report::number::{percent, three};
 use crate::report::svg::{Anchor, Svg, WIDTH};
 use crate::statistics::count;
 use crate::statistics::verdict::Verdict;
@@ -55,10 +55,11 @@ pub(super) fn figure(record: &Record) -> Option<Figure> {
                 (x.at(interval.high), line),
             );
             let words = format!(
-                "{} ({} to {}): {}",
+                "{} ({} to {}, {}): {}",
                 three(interval.ratio),
                 three(interval.low),
                 three(interval.high),
+                percent(interval.level),
                 pair.answer.verdict.name()
             );
             svg.point(
@@ -73,7 +74,8 @@ pub(super) fn figure(record: &Record) -> Option<Figure> {
     Some(Figure::new(
         "ratio",
         "bvecd against its peers".to_owned(),
-        "The dot is the ratio, the bar its interval of 95 %. Right of the upright line bvecd makes more requests a \
+        "The dot is the ratio, the bar its interval: of 95 %, or of what so few rounds can say, 90 % for three a side; one round has \
+         none. Right of the upright line bvecd makes more requests a \
          second. A difference is told only beyond the noise floor of all rows together.",
         Vec::new(),
         svg,

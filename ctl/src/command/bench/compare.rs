@@ -9,15 +9,16 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::output::{draw, note};
 
 pub(super) const EXAMPLES: &str = "\
 Understands files of `bench run --out`, and those of `cargo xtask cost` and `bench-peers`. A
 difference is told when the bootstrap interval of the ratio leaves out 1 and the difference is above
 the noise floor, which is what equal things would differ by in one of twenty comparisons, judged
-from the repeats. Less than three repeats of a time say nothing. Ends with 1 when something is
-slower. clean-p99 is that of the requests that no rule fired on, so that a run under a scenario can
+from the repeats. The interval is of 95 %, or of what so few repeats can say: 90 % for three a side,
+none for one. Less than three repeats of a time say nothing. Ends with 1 when something is
+slower, and with 2 when the files have nothing in common. clean-p99 is that of the requests that no rule fired on, so that a run under a scenario can
 be held against one without; a session of a matrix can have both, measured in turn.
 
 Examples:
@@ -78,7 +79,7 @@ impl From<Word> for Metric {
 /// Compares them.
 ///
 /// # Errors
-/// A file cannot be read or is no result file.
+/// A file cannot be read or is no result file, or the two have nothing in common.
 pub(super) fn run(arguments: &Compare, context: &Context) -> Result<Exit> {
     let (base, new) = match &arguments.new {
         Some(new) => (Side::load(&arguments.base)?, Side::load(new)?),
@@ -90,6 +91,13 @@ pub(super) fn run(arguments: &Compare, context: &Context) -> Result<Exit> {
         seed: arguments.seed,
     };
     let comparison = compare(&base, &new, &options);
+    if comparison.rows.is_empty() {
+        let sides = match arguments.new {
+            Some(_) => [("the base", &base), ("the new file", &new)],
+            None => [("without rules it", &base), ("with rules it", &new)],
+        };
+        return Err(nothing(sides, &comparison).into());
+    }
     context.output.answer(&comparison, text)?;
     for warning in comparison.warnings.iter().chain(&comparison.unmatched) {
         note(warning);
@@ -100,14 +108,33 @@ pub(super) fn run(arguments: &Compare, context: &Context) -> Result<Exit> {
     })
 }
 
-pub(super) const HEADS: [&str; 6] = ["cell", "metric", "base", "new", "ratio (95 %)", "verdict"];
+/// The sides have no value to be compared.
+fn nothing(sides: [(&str, &Side); 2], comparison: &Comparison) -> Failure {
+    let [base, new] = sides.map(|(name, side)| format!("{name} has {}", side.cells()));
+    let mut text =
+        format!("compare them: no cell has the metric asked for on both sides; {base}, {new}");
+    if let Some(why) = comparison
+        .unmatched
+        .iter()
+        .find(|why| why.contains("job file"))
+    {
+        text = format!("{text}; {why}");
+    }
+    Failure::Input(text)
+}
+
+pub(super) const HEADS: [&str; 6] = [
+    "cell",
+    "metric",
+    "base",
+    "new",
+    "ratio (interval)",
+    "verdict",
+];
 
 fn text(comparison: &Comparison) -> String {
     let rows: Vec<Vec<String>> = comparison.rows.iter().map(row).collect();
     let verdict = comparison.verdict.name();
-    if rows.is_empty() {
-        return format!("{verdict}: the files have nothing in common");
-    }
     let table = draw(&HEADS, &["base", "new"], &rows, 1);
     format!("{table}\n\n{verdict}")
 }
@@ -115,8 +142,14 @@ fn text(comparison: &Comparison) -> String {
 pub(super) fn row(row: &Row) -> Vec<String> {
     let answer = &row.answer;
     let ratio = answer.interval.map_or_else(
-        || "-".to_owned(),
-        |it| format!("{:.3} ({:.3}-{:.3})", it.ratio, it.low, it.high),
+        || format!("{:.3}", row.new / row.base),
+        |it| {
+            let level = it.level * 100.0;
+            format!(
+                "{:.3} ({:.3}-{:.3}, {level:.0} %)",
+                it.ratio, it.low, it.high
+            )
+        },
     );
     let floor = answer.noise_floor.map_or_else(
         || "too few repeats".to_owned(),
@@ -143,8 +176,13 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Output;
 
     fn counted(cells: &[(&str, f64)]) -> Side {
+        Side::parse(&counted_text(cells)).unwrap()
+    }
+
+    fn counted_text(cells: &[(&str, f64)]) -> String {
         let rows: Vec<String> = cells
             .iter()
             .map(|(job, count)| {
@@ -154,11 +192,35 @@ mod tests {
                 )
             })
             .collect();
-        let text = format!(
+        format!(
             "{{\"schema\":1,\"kernel\":\"7.3\",\"results\":[{}]}}",
             rows.join(",")
-        );
-        Side::parse(&text).unwrap()
+        )
+    }
+
+    #[test]
+    fn nothing_in_common_is_an_error_that_says_what_each_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, job: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, counted_text(&[(job, 1.0)])).unwrap();
+            path
+        };
+        let arguments = Compare {
+            base: file("a.json", "rand-destination-4k-qd1"),
+            new: Some(file("b.json", "rand-source-4k-qd1")),
+            metric: vec![Word::Iops],
+            least: 0.0,
+            seed: 1,
+        };
+        let context = Context::new("/none".into(), Output::new(false));
+        let error = run(&arguments, &context).unwrap_err();
+        let text = error.to_string();
+        for job in ["rand-destination-4k-qd1", "rand-source-4k-qd1"] {
+            assert!(text.contains(job), "{text}");
+        }
+        let failure: &Failure = error.downcast_ref().unwrap();
+        assert!(matches!(failure, Failure::Input(_)));
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub(super) fn run(peers: Peers, context: &Context) -> Result<Exit> {
         ios: None,
         verify_size: Size(0),
         seed: peers.seed,
+        scenario: None,
         session: peers.session,
     };
     let (record, ended) = session::measure(&run, context)?;

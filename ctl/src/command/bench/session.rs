@@ -37,12 +37,9 @@ pub(crate) struct Options {
     /// Run only the I-th of N parts of a matrix.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     shard: Option<(usize, usize)>,
-    /// Change rules at marked times of each run, as a scenario says: its add, rm, heal and wait = { time }.
-    #[arg(long, value_name = "FILE")]
-    scenario: Option<PathBuf>,
-    /// The revision that the record names.
-    #[arg(long, value_name = "TEXT", default_value = "unknown")]
-    revision: String,
+    /// The revision that the record names [default: unknown].
+    #[arg(long, value_name = "TEXT")]
+    revision: Option<String>,
 }
 
 /// `1/4` and so on.
@@ -60,7 +57,26 @@ pub(crate) fn shard(text: &str) -> std::result::Result<(usize, usize), String> {
 pub(super) fn is_meant(run: &Run) -> bool {
     let session = &run.session;
     let matrix = run.jobs.iter().any(|job| Matrix::is_meant(job));
-    matrix || session.out.is_some() || session.rounds.is_some() || session.scenario.is_some()
+    matrix || session.out.is_some() || session.rounds.is_some() || run.scenario.is_some()
+}
+
+/// Refuses, for a plain run, the options that only a session knows.
+///
+/// # Errors
+/// [`Failure::Input`], if there is one.
+pub(super) fn refuse_options(run: &Run) -> Result<(), Failure> {
+    let session = &run.session;
+    let given = [
+        ("--warm-up", session.warm_up.is_some()),
+        ("--shard", session.shard.is_some()),
+        ("--revision", session.revision.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((option, _)) => Err(Failure::Input(format!(
+            "use {option}: it is of a session, which --out, --rounds, --scenario or a matrix makes of a run"
+        ))),
+    }
 }
 
 /// Runs it.
@@ -143,7 +159,7 @@ fn prepare(run: &Run, context: &Context) -> Result<Prepared> {
 }
 
 fn matrix(run: &Run, word: &str, context: &Context) -> Result<Prepared> {
-    if run.session.scenario.is_some() {
+    if run.scenario.is_some() {
         let message = "run a matrix with --scenario: its groups have marks of their own".to_owned();
         return Err(Failure::Input(message).into());
     }
@@ -196,7 +212,7 @@ fn matrix(run: &Run, word: &str, context: &Context) -> Result<Prepared> {
 
 fn jobs(run: &Run, context: &Context) -> Result<Prepared> {
     let jobs = run.load()?;
-    let scenario = run.session.scenario.as_deref();
+    let scenario = run.scenario.as_deref();
     let marks = scenario
         .map(scenario::marks)
         .transpose()?
@@ -236,7 +252,11 @@ fn jobs(run: &Run, context: &Context) -> Result<Prepared> {
 fn settings(run: &Run) -> Settings {
     Settings {
         name: String::new(),
-        revision: run.session.revision.clone(),
+        revision: run
+            .session
+            .revision
+            .clone()
+            .unwrap_or_else(|| "unknown".to_owned()),
         rounds: run.session.rounds.unwrap_or(ROUNDS),
         limits: Limits::default(),
         warm_up: run
@@ -252,6 +272,31 @@ fn settings(run: &Run) -> Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    #[test]
+    fn a_plain_run_takes_no_option_of_a_session() {
+        let run = |words: &[&str]| {
+            let words = [&["run", "verify-4k-qd32"], words].concat();
+            <Line as clap::Parser>::try_parse_from(words).unwrap().run
+        };
+        for words in [["--warm-up", "9"], ["--shard", "1/2"], ["--revision", "a"]] {
+            let plain = run(&words);
+            assert!(!is_meant(&plain));
+            let error = refuse_options(&plain).unwrap_err().to_string();
+            assert!(
+                error.contains(words[0]) && error.contains("--out"),
+                "{error}"
+            );
+            assert!(is_meant(&run(&[&words[..], &["--rounds", "2"]].concat())));
+        }
+        assert!(refuse_options(&run(&[])).is_ok());
+    }
 
     #[test]
     fn shards_are_counted_from_one() {
