@@ -289,7 +289,7 @@ mod tests {
             fs::write(directory.join("comm"), comm).unwrap();
             fs::write(directory.join("cmdline"), cmdline).unwrap();
         };
-        process("7", "rublk\n", "rublk\0add\0null\0--number\0100\0");
+        process("7", "rublk\n", "rublk\0add\0null\0--number\x00100\0");
         process("8", "rublk\n", "rublk\0add\0null\0--number\x007\0");
         process("9", "fio\n", "fio\x00100\0");
         let found = || server_of(proc.path(), "rublk", "100");
