@@ -95,7 +95,7 @@ pub(crate) struct Run {
     /// Seed of fio's random offsets.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Change rules at marked times of each run, by a scenario's add, rm, heal and wait = { time }.
+    /// Change rules at marked times of each run, by a scenario's add, rm, heal and timed waits.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     #[command(flatten)]

@@ -11,10 +11,10 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
 pub(super) const EXAMPLES: &str = "\
-The shards must have the same revision, kernel, CPUs, accelerator, governor and fio, and of the plan the
-same matrix, seed, rounds, runtime and warm-up; what differs is named with both values, and two of the
-same cell are refused (2). Shards that are not there are named, leave the merged file incomplete, and
-make it end with 3.
+The shards must have the same revision, kernel, CPUs, accelerator, governor and fio, and of the
+plan the same matrix, seed, rounds, runtime and warm-up; what differs is named with both values, and
+two of the same cell are refused (2). Shards that are not there are named, leave the merged file
+incomplete, and make it end with 3.
 
 Examples:
   bvecctl bench run full --out one --shard 1/2
