@@ -4,7 +4,7 @@ use fault::{Flags, Op, Request, Rule, RuleSet, Sector};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::support::{FACTS, set, sum};
+use super::support::{FACTS, counters, read, set, sum};
 
 fn any_request() -> impl Strategy<Value = Request> {
     let numbers = (any::<u32>(), any::<u64>(), any::<u64>());
@@ -93,6 +93,7 @@ fn selector() -> impl Strategy<Value = &'static str> {
         "tag=5",
         "inflight>100",
         "epoch=5..",
+        "lba=100+200,overlap=exact",
     ])
 }
 
@@ -241,6 +242,56 @@ proptest! {
                 set.corrupt_tuples(touch.rule, draw, request, 2, &mut bytes);
             }
         }
+    }
+
+    /// Of rules that all answer, the one of the highest prio does, of equal ones the first; those before it in that
+    /// order only pass, and those behind it are shadowed.
+    #[test]
+    fn the_first_by_prio_and_place_answers(
+        prios in proptest::collection::vec(-2_i32..3, 1..12),
+        counts in proptest::collection::vec(1_u64..6, 12),
+    ) {
+        let words = |(prio, count): (&i32, &u64)| {
+            format!("fail when count={count} with prio={prio},allow_inert=yes")
+        };
+        let words: Vec<String> = prios.iter().zip(&counts).map(words).collect();
+        let set = set(1, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut order: Vec<usize> = (0..prios.len()).collect();
+        order.sort_by_key(|rule| -prios[*rule]);
+        let total: u64 = order.iter().map(|rule| counts[*rule]).sum();
+        let mut answers = order
+            .iter()
+            .flat_map(|rule| std::iter::repeat_n(*rule, usize::try_from(counts[*rule]).unwrap()));
+        for _ in 0..total + 2 {
+            let name = set.decide(&read(0), 0).rule.map(|rule| set.rule(rule).unwrap().name.clone());
+            prop_assert_eq!(name, answers.next().map(|rule| format!("r{rule}")));
+        }
+        // Reports come in the order of evaluation.
+        for (place, rule) in order.iter().enumerate() {
+            let report = counters(&set, place);
+            prop_assert_eq!((report.fired, report.matched), (counts[*rule], total + 2));
+        }
+    }
+
+    /// A window holds exactly what comes in it, whatever the others of the conjunction are.
+    #[test]
+    fn a_window_is_open_from_its_begin_to_its_end(
+        from in 0_u64..40, len in 1_u64..40, up in 1_u64..7, down in 1_u64..7,
+        requests in proptest::collection::vec(0_u64..100, 1..80),
+    ) {
+        let until = from + len;
+        let words = format!("fail when from=op:{from},until=op:{until},during=op:{up}/op:{down}");
+        let set = set(1, &[&words]);
+        let mut outside = 0;
+        // Requests are counted from the one that finds the rule armed.
+        for ordinal in [0].iter().chain(&requests) {
+            let request = Request { ordinal: *ordinal, ..read(0) };
+            // As in dm-flakey: up is what goes well.
+            let is_in = (from..until).contains(ordinal) && ordinal % (up + down) >= up;
+            outside += u64::from(!is_in);
+            prop_assert_eq!(!set.decide(&request, 0).is_pass(), is_in, "{} at {}", &words, ordinal);
+        }
+        prop_assert_eq!(counters(&set, 0).window, outside);
     }
 
     #[test]
