@@ -228,14 +228,17 @@ impl Device {
     /// is then older than the device, and whole.
     fn remember(&self) {
         let record = self.record();
-        let mut last = self
-            .history_on_file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        last.clone_from(&record.history);
-        drop(last);
-        if let Err(error) = self.write_record(record) {
-            tracing::error!(device = self.id(), %error, "another daemon would find it as it was before");
+        let history = record.history.clone();
+        match self.write_record(record) {
+            Ok(()) => {
+                *self
+                    .history_on_file
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = history;
+            }
+            Err(error) => {
+                tracing::error!(device = self.id(), %error, "another daemon would find it as it was before");
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use crate::client_io::{Disk, errno};
 use crate::daemon::{Daemon, block_devices, char_devices, config, kept_memory, shell};
 use crate::deadline::wait_for;
 use crate::outcome::{Case, Outcome, need_flag};
+use crate::scratch::Mounted;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -25,6 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("state::the_number_of_a_left_device_is_taken", number_taken),
     Case::new("state::read_only_by_a_rule_stays_so", read_only),
     Case::new("state::what_rules_have_done_is_on_file_once", history),
+    Case::new("state::what_found_no_room_is_written_later", no_room),
 ];
 
 const SIZE: u64 = 4 << 20;
@@ -239,6 +241,25 @@ fn history() -> Outcome {
         fired.filter(|fired| *fired > 0)
     });
     assert_eq!(fired, 1);
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// A change that could not be put on file is, when it can.
+fn no_room() -> Outcome {
+    let place = Mounted::tmpfs(256 << 10);
+    let state = place.path().join("state");
+    let daemon = Daemon::start_with(&["--state", state.to_str().unwrap()]);
+    let device = daemon.add_ram(SIZE, DataPath::Copy);
+    let file = state.join(format!("device-{}.json", device.id));
+    let on_file = || std::fs::read_to_string(&file).unwrap().contains("late-one");
+    let filler = place.path().join("filler");
+    // Until nothing fits any more, which it says.
+    assert!(std::fs::write(&filler, vec![1; 1 << 20]).is_err());
+    daemon.rule(device.id, "late-one", "fail where op=read,lba=8+8");
+    assert!(!on_file());
+    std::fs::remove_file(&filler).unwrap();
+    wait_for("the rule to be on file", || on_file().then_some(()));
     daemon.stop();
     Outcome::Passed
 }
