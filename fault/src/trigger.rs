@@ -109,12 +109,6 @@ impl Trigger {
                 .any(|moment| matches!(moment, Moment::Time(_)))
     }
 
-    /// Whether it depends on how many requests came before, over all of the device.
-    #[must_use]
-    pub fn needs_ordinal(&self) -> bool {
-        self.moments().any(|moment| matches!(moment, Moment::Op(_)))
-    }
-
     fn moments(&self) -> impl Iterator<Item = Moment> {
         let turns = self.during.map(|interval| interval.up);
         [self.from, self.until, turns].into_iter().flatten()

@@ -1,6 +1,7 @@
 //! Judges triggers and options.
 
 use super::{Fault, fault};
+use crate::facts::ActionSet;
 use crate::options::{Arm, DrawBy};
 use crate::rule::Rule;
 use crate::trigger::Trigger;
@@ -93,7 +94,8 @@ fn options(rule: &Rule) -> Result<(), Fault> {
     }
     if options.draw == DrawBy::Address {
         let clock = trigger.needs_clock().then_some("a trigger of time");
-        let ordinal = trigger.needs_ordinal().then_some("a trigger of `op:`");
+        let ordinal = trigger.needs().contains(ActionSet::ORDINAL);
+        let ordinal = ordinal.then_some("a trigger of `op:`");
         let ttl = options.ttl_ns.map(|_| "`ttl`");
         if let Some(what) = clock.or(ordinal).or(ttl) {
             let problem = format!("{what} depends on the order of requests");

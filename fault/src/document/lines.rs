@@ -55,7 +55,7 @@ fn placed(at: usize, line: &str) -> Node {
     let moved = |span: Range<usize>| words_at + span.start..words_at + span.end;
     let parts = places(words).into_iter().map(|part| {
         let values = part.values.into_iter();
-        let values = values.map(|(key, span)| entry(&key, moved(span), Value::Null));
+        let values = values.map(|(key, span)| entry(key, moved(span), Value::Null));
         let value = Value::Table(values.collect());
         entry(part.section, moved(part.span), value)
     });

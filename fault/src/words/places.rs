@@ -6,17 +6,17 @@ use super::scan::{Piece, sections};
 
 /// A part of a rule, as its path in TOML and JSON begins, and the bytes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Place<'t> {
     /// `action`, `where`, `when` or `with`.
     pub(crate) section: &'static str,
     /// The bytes of all that it says.
     pub(crate) span: Range<usize>,
     /// What is said by key, and the bytes of the value of each; of an action nothing, whose parameters have short forms.
-    pub(crate) values: Vec<(String, Range<usize>)>,
+    pub(crate) values: Vec<(&'t str, Range<usize>)>,
 }
 
 /// The parts of words that were read as a rule; nothing of others.
-pub(crate) fn places(text: &str) -> Vec<Place> {
+pub(crate) fn places(text: &str) -> Vec<Place<'_>> {
     let Ok(sections) = sections(text) else {
         return Vec::new();
     };
@@ -26,8 +26,8 @@ pub(crate) fn places(text: &str) -> Vec<Place> {
         ("when", sections.triggers),
         ("with", sections.options),
     ];
-    let placed = |(section, piece): (&'static str, Option<Piece<'_>>)| {
-        let piece = piece?;
+    let placed = |(section, piece)| {
+        let piece: Piece<'_> = piece?;
         let values = match section {
             "action" => Vec::new(),
             _ => values(piece),
@@ -41,11 +41,11 @@ pub(crate) fn places(text: &str) -> Vec<Place> {
     parts.into_iter().filter_map(placed).collect()
 }
 
-fn values(section: Piece<'_>) -> Vec<(String, Range<usize>)> {
+fn values(section: Piece<'_>) -> Vec<(&str, Range<usize>)> {
     let items = section.items("", "").unwrap_or_default();
     let keyed = items
         .into_iter()
-        .filter_map(|item| Some((item.key?.text.to_owned(), span(item.value))));
+        .filter_map(|item| Some((item.key?.text, span(item.value))));
     keyed.collect()
 }
 
@@ -63,11 +63,8 @@ mod tests {
         let seen: Vec<(&str, &str, &str)> = places(text)
             .iter()
             .flat_map(|place| {
-                let of = |(key, span): &(String, Range<usize>)| {
-                    let key = ["op", "size", "prob"].into_iter().find(|it| it == key);
-                    (place.section, key.unwrap_or("?"), &text[span.clone()])
-                };
-                place.values.iter().map(of).collect::<Vec<_>>()
+                let values = place.values.iter();
+                values.map(|(key, span)| (place.section, *key, &text[span.clone()]))
             })
             .collect();
         let expected = [
