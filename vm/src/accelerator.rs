@@ -89,6 +89,8 @@ fn probe(prepared: &Prepared, signals: &Signals) -> Result<bool, Error> {
             boot: PROBE_LIMIT,
             total: None,
             until_ready: true,
+            listens: false,
+            sends: false,
         },
         talkative: false,
     };

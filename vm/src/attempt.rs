@@ -124,7 +124,7 @@ impl Attempt<'_> {
 
         let mut monitor = Monitor::new(progress, self.limits);
         let end = monitor.watch(&mut wires.console, &mut wires.control, signals);
-        if matches!(end, Ok(End::Exited(_))) {
+        if monitor.has_sent() {
             // The guest is done with sending, but QEMU may have some of it still.
             wait_for_end(unpacker.as_ref());
         }
@@ -141,6 +141,9 @@ impl Attempt<'_> {
         killed.map_err(Error::system("end QEMU"))?;
 
         let exited = matches!(end, End::Exited(_));
+        if let (Some(Err(error)), false, true) = (&unpacked, exited, monitor.has_sent()) {
+            progress.warn(format!("failed to {error}"));
+        }
         let says = move || format!("QEMU ended ({status}): {}", read_log(&mut log));
         let result = outcome(end, monitor.ready.take(), self.accelerator, says);
         let result = result.map_err(|why| match why {

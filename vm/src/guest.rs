@@ -6,6 +6,7 @@
 mod command;
 mod files;
 mod mounts;
+mod orders;
 mod ports;
 
 use std::convert::Infallible;
@@ -45,7 +46,7 @@ fn run() -> Result<(), Failure> {
     let plan: Plan =
         serde_json::from_slice(&plan).map_err(|error| format!("read {PLAN_PATH}: {error}"))?;
     load(&plan.port_modules)?;
-    let mut control = ports::open(port::CONTROL)?;
+    let mut control = ports::open_both_ways(port::CONTROL)?;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     answer(&mut control, &Answer::Ready(release.trim().to_owned()));
     match work(&plan, &mut control) {
@@ -75,7 +76,11 @@ fn work(plan: &Plan, control: &mut File) -> Result<u8, Failure> {
     let _ = fs::write("/proc/sys/kernel/hostname", "guest");
     load(&plan.modules)?;
     mounts::mount_optional();
-    command::run(plan)
+    // The port may be opened once only, and a second handle of the open file is none.
+    let orders = control
+        .try_clone()
+        .map_err(|error| format!("listen to orders: {error}"))?;
+    command::run(plan, orders)
 }
 
 /// Sends an answer. If the host is gone there is nobody to tell.

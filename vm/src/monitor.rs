@@ -1,7 +1,7 @@
 //! Watches a running guest: one place that waits for the console, the answers of init, signals to
 //! this program and the clock.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::death::{Cause, Sign, sign_of};
 use crate::error::Error;
 use crate::lines::{Lines, Tail};
-use crate::plan::Answer;
+use crate::plan::{Answer, Order, PATIENCE};
 use crate::progress::Progress;
 
 /// So many lines of the console are shown when the guest dies: a panic with its trace, and what was
@@ -26,6 +26,9 @@ const LAST_WORDS: Duration = Duration::from_millis(1500);
 /// How long the guest may take to switch itself off after everything was sent.
 const POWER_OFF: Duration = Duration::from_secs(5);
 
+/// How long a guest that was told to end may take for it: its command's patience, and time to send its files.
+const ENDING: Duration = PATIENCE.saturating_add(Duration::from_secs(40));
+
 /// Limits on the guest's time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -35,6 +38,10 @@ pub(crate) struct Limits {
     pub(crate) total: Option<Duration>,
     /// Ends the watch as soon as init has spoken, as if the command had ended well.
     pub(crate) until_ready: bool,
+    /// Whether its command can be told to end: init listens to nobody while it has a terminal.
+    pub(crate) listens: bool,
+    /// Whether it has files to send, so that a guest whose time is up is told to end rather than ended.
+    pub(crate) sends: bool,
 }
 
 /// How the watch ended. QEMU may still run.
@@ -101,6 +108,8 @@ pub(crate) struct Monitor<'a> {
     failure: Option<String>,
     dying: Option<(String, Instant)>,
     done: Option<Instant>,
+    /// Why the guest was told to end, and when.
+    ending: Option<(Cause, Instant)>,
 }
 
 impl<'a> Monitor<'a> {
@@ -118,7 +127,13 @@ impl<'a> Monitor<'a> {
             failure: None,
             dying: None,
             done: None,
+            ending: None,
         }
+    }
+
+    /// Whether the guest has sent everything.
+    pub(crate) const fn has_sent(&self) -> bool {
+        self.done.is_some()
     }
 
     /// Watches until the guest has ended or is to be ended.
@@ -134,7 +149,7 @@ impl<'a> Monitor<'a> {
                 .map_err(Error::system("watch the guest"))?;
         }
         loop {
-            if let Some(end) = self.expired() {
+            if let Some(end) = self.expired(control) {
                 return Ok(end);
             }
             let mut fds = [
@@ -147,7 +162,10 @@ impl<'a> Monitor<'a> {
                 Err(errno) => return Err(Error::system("watch the guest")(errno.into())),
             }
             if let Some(signal) = signals.received() {
-                return Ok(End::Dead(Cause::Interrupted { signal }));
+                let cause = Cause::Interrupted { signal };
+                if self.ending.is_some() || !self.tell(control, signal, &cause) {
+                    return Ok(End::Dead(cause));
+                }
             }
             // Control goes first: when QEMU is gone, both have what is left of them.
             self.take_control(control);
@@ -202,8 +220,31 @@ impl<'a> Monitor<'a> {
         }
     }
 
+    /// Tells the guest to end its command and to send what it has; false if it does not listen.
+    fn tell(&mut self, control: &mut UnixStream, signal: i32, cause: &Cause) -> bool {
+        if self.ready.is_none() || !self.limits.listens {
+            return false;
+        }
+        // A socket has room for a line, or the guest is dead and has not read any.
+        let order = Order::End(signal).to_string();
+        if control.write_all(order.as_bytes()).is_err() {
+            return false;
+        }
+        let patience = PATIENCE.as_secs();
+        self.progress.warn(match cause {
+            Cause::TimedOut { limit_s } => {
+                format!("{limit_s} s are over: the guest's command gets {patience} s to end")
+            }
+            _ => format!(
+                "the guest's command was told to end and gets {patience} s; a second signal ends the guest at once"
+            ),
+        });
+        self.ending = Some((cause.clone(), Instant::now()));
+        true
+    }
+
     /// Says whether a limit has passed.
-    fn expired(&mut self) -> Option<End> {
+    fn expired(&mut self, control: &mut UnixStream) -> Option<End> {
         let elapsed = self.start.elapsed();
         if let Some((line, since)) = &self.dying
             && since.elapsed() >= LAST_WORDS
@@ -213,11 +254,19 @@ impl<'a> Monitor<'a> {
         if self.done.is_some_and(|since| since.elapsed() >= POWER_OFF) {
             return Some(self.gone());
         }
+        if let Some((cause, since)) = &self.ending {
+            // What it was told outlasts the limit on its time.
+            return (self.done.is_none() && since.elapsed() >= ENDING)
+                .then(|| End::Dead(cause.clone()));
+        }
         let total = self.limits.total.filter(|limit| elapsed >= *limit);
         if let Some(limit) = total.filter(|_| self.done.is_none()) {
-            return Some(End::Dead(Cause::TimedOut {
+            let cause = Cause::TimedOut {
                 limit_s: limit.as_secs(),
-            }));
+            };
+            if !self.limits.sends || !self.tell(control, Signal::SIGTERM as i32, &cause) {
+                return Some(End::Dead(cause));
+            }
         }
         if self.ready.is_none() && elapsed >= self.limits.boot {
             let seconds = self.limits.boot.as_secs();
@@ -235,10 +284,12 @@ impl<'a> Monitor<'a> {
         if self.ready.is_none() {
             until(self.limits.boot);
         }
-        if let Some(limit) = self.limits.total
-            && self.done.is_none()
-        {
-            until(limit);
+        if self.done.is_none() {
+            match (&self.ending, self.limits.total) {
+                (Some((_, since)), _) => until(since.duration_since(self.start) + ENDING),
+                (None, Some(limit)) => until(limit),
+                (None, None) => {}
+            }
         }
         if let Some((_, since)) = &self.dying {
             until(since.duration_since(self.start) + LAST_WORDS);
@@ -254,6 +305,9 @@ impl<'a> Monitor<'a> {
     fn gone(&mut self) -> End {
         if let Some((line, _)) = self.dying.take() {
             return End::Dead(Cause::Panicked { line });
+        }
+        if let Some((cause, _)) = self.ending.take() {
+            return End::Dead(cause);
         }
         match (self.done, self.code, self.failure.take()) {
             (_, _, Some(failure)) => End::Failed(failure),
@@ -304,6 +358,8 @@ mod tests {
         boot: Duration::from_secs(60),
         total: None,
         until_ready: false,
+        listens: false,
+        sends: false,
     };
 
     #[test]
@@ -336,22 +392,49 @@ mod tests {
         let short = Duration::from_millis(20);
         let boot = Limits {
             boot: short,
-            total: None,
-            until_ready: false,
+            ..LONG
         };
         assert!(matches!(
             watch(b"", b"", boot, false),
             End::Dead(Cause::BeforeInit { .. })
         ));
         let total = Limits {
-            boot: LONG.boot,
             total: Some(short),
-            until_ready: false,
+            ..LONG
         };
         assert!(matches!(
             watch(b"", b"ready x\n", total, false),
             End::Dead(Cause::TimedOut { .. })
         ));
+    }
+
+    #[test]
+    fn a_guest_with_files_is_told_that_its_time_is_up() {
+        let (mut ours_console, _console_end) = UnixStream::pair().unwrap();
+        let (mut ours_control, mut guest) = UnixStream::pair().unwrap();
+        guest.write_all(b"ready 7.3\n").unwrap();
+        let limits = Limits {
+            total: Some(Duration::from_millis(20)),
+            listens: true,
+            sends: true,
+            ..LONG
+        };
+        let answers = std::thread::spawn(move || {
+            let mut order = [0; 16];
+            let count = guest.read(&mut order).unwrap();
+            guest.write_all(b"exit 143\ndone\n").unwrap();
+            String::from_utf8_lossy(&order[..count]).into_owned()
+        });
+        let progress = Progress::new(true);
+        let signals = Signals::hold().unwrap();
+        let end = Monitor::new(&progress, limits)
+            .watch(&mut ours_console, &mut ours_control, &signals)
+            .unwrap();
+        assert!(
+            matches!(end, End::Dead(Cause::TimedOut { limit_s: 0 })),
+            "{end:?}"
+        );
+        assert_eq!(answers.join().unwrap(), "end 15\n");
     }
 
     #[test]

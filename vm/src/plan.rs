@@ -1,17 +1,22 @@
 //! What the host tells the guest's init to do, and what init answers.
 //!
-//! The plan is a file in the initramfs. Answers are lines on the port `control`.
+//! The plan is a file in the initramfs. Answers are lines on the port `control`, and so are orders, which go the
+//! other way.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// Where the plan is in the guest.
 pub const PLAN_PATH: &str = "/bvecd/plan.json";
 
+/// How long a command may take to end once it was told to; then it is killed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The ports between guest and host, by name (`/sys/class/virtio-ports/*/name`).
 pub mod port {
-    /// Answers of init.
+    /// Answers of init, and orders to it.
     pub const CONTROL: &str = "control";
     /// The command's standard output.
     pub const OUT: &str = "out";
@@ -37,6 +42,29 @@ pub struct Plan {
     /// Rows and columns of the terminal that the command runs on; without it the command's output
     /// goes through the ports.
     pub terminal: Option<(u16, u16)>,
+}
+
+/// What the host wants of a guest that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Send this signal to the command, and kill it if it does not end of it.
+    End(i32),
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::End(signal) => writeln!(f, "end {signal}"),
+        }
+    }
+}
+
+impl Order {
+    /// Reads one line without its line feed.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        line.strip_prefix("end ")?.parse().ok().map(Self::End)
+    }
 }
 
 /// One answer of init.
@@ -98,6 +126,15 @@ mod tests {
         ] {
             let line = answer.to_string();
             assert_eq!(Answer::parse(line.trim_end()), Some(answer));
+        }
+    }
+
+    #[test]
+    fn orders_read_back() {
+        let order = Order::End(2);
+        assert_eq!(Order::parse(order.to_string().trim_end()), Some(order));
+        for line in ["", "end", "end now", "ready 2"] {
+            assert_eq!(Order::parse(line), None, "{line}");
         }
     }
 

@@ -46,9 +46,10 @@ pub struct Vm {
     pub optional_modules: Vec<String>,
     /// Files and directories that the guest gets.
     pub copy_in: Vec<CopyIn>,
-    /// Files and directories that come back, also when the command failed.
+    /// Files and directories that come back, also when the command failed, was interrupted or had no more time.
     pub copy_out: Vec<CopyOut>,
-    /// The longest time from power on to the end.
+    /// The longest time from power on to the end. If there is something to come back, the command is told to end
+    /// then and gets [`PATIENCE`](crate::plan::PATIENCE) for it.
     pub timeout: Option<Duration>,
     /// Connects the command to this process's terminal.
     pub interactive: bool,
@@ -144,6 +145,8 @@ impl Vm {
                 boot: BOOT_LIMIT,
                 total: self.timeout,
                 until_ready: false,
+                listens: !self.interactive,
+                sends: !self.copy_out.is_empty(),
             },
             talkative: false,
         };

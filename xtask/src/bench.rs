@@ -6,7 +6,7 @@ mod publish;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -31,8 +31,10 @@ const QUICK: Duration = Duration::from_secs(15 * 60);
 const FULL: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// Runs in the guest: a daemon in a session of its own, as a service is, and `bvecctl bench`. The daemon
-/// ends before the guest does, so that a device it would leave is told.
+/// ends before the guest does, so that a device it would leave is told. A signal that ends the bench, which then
+/// saves what it has, leaves the shell to see to the daemon.
 const SCRIPT: &str = r#"
+trap : INT TERM
 setsid bvecd --log warn &
 daemon=$!
 left=100
@@ -128,13 +130,17 @@ impl Guest<'_> {
         let built = demo::build()?;
         let out = demo::target().join(self.results);
         fs::create_dir_all(&out).with_context(|| format!("failed to make {}", out.display()))?;
-        let code = self.vm(&built).run()?.exit_code;
-        say(format_args!(
-            "the results: {} and {}",
-            out.join("report.html").display(),
-            out.join("result.json").display()
-        ));
-        Ok(ExitCode::from(code))
+        let begin = SystemTime::now();
+        let ended = self.vm(&built).run();
+        // A run that failed or was interrupted has left what it had, if it had anything.
+        for name in ["report.html", "result.json"] {
+            let file = out.join(name);
+            let written = file.metadata().and_then(|it| it.modified());
+            if written.is_ok_and(|at| at >= begin) {
+                say(format_args!("the result: {}", file.display()));
+            }
+        }
+        Ok(ExitCode::from(ended?.exit_code))
     }
 
     fn vm(self, built: &Path) -> Vm {

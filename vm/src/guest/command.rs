@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
@@ -13,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
 
-use super::{Failure, ports};
+use super::{Failure, orders, ports};
 use crate::plan::{Plan, port};
 
 /// The terminal of an interactive guest: the first virtio console.
@@ -22,8 +23,9 @@ const TERMINAL: &str = "/dev/hvc0";
 /// More than a pipe can hold unless root enlarged it (pipe(7), /proc/sys/fs/pipe-max-size).
 const PIPE_BYTES_MAX: usize = 1 << 20;
 
-/// Runs the plan's command to its end and returns its exit code, 128 + n after signal n.
-pub(super) fn run(plan: &Plan) -> Result<u8, Failure> {
+/// Runs the plan's command to its end, or until an order ends it, and returns its exit code, 128 + n after
+/// signal n.
+pub(super) fn run(plan: &Plan, orders: File) -> Result<u8, Failure> {
     let Some((program, arguments)) = plan.command.split_first() else {
         return Err("run the command: it is empty".into());
     };
@@ -47,12 +49,19 @@ pub(super) fn run(plan: &Plan) -> Result<u8, Failure> {
         let (out, err) = (Pump::start(port::OUT)?, Pump::start(port::ERR)?);
         command.stdout(out.input).stderr(err.input);
         pumps = vec![(out.stop, out.thread), (err.stop, err.thread)];
+        // What a terminal does to the programs in front, an order does to those of this group.
+        command.process_group(0);
     }
     let child = command.spawn();
     // The command holds the pipes' writing ends; dropping it closes ours.
     drop(command);
     let code = match child {
-        Ok(child) => wait_for(child.id())?,
+        Ok(child) => {
+            if plan.terminal.is_none() {
+                orders::obey(orders, pid_of(child.id())?);
+            }
+            wait_for(pid_of(child.id())?)?
+        }
         Err(error) => {
             // As a shell does: 127 for a program that is not there, 126 for one that cannot run.
             let code = if error.kind() == std::io::ErrorKind::NotFound {
@@ -104,10 +113,7 @@ fn on_terminal(words: &[String], (rows, columns): (u16, u16)) -> Result<Command,
 }
 
 /// Waits for the command and buries orphans, which are PID 1's children.
-fn wait_for(id: u32) -> Result<u8, Failure> {
-    let child = i32::try_from(id)
-        .map(Pid::from_raw)
-        .map_err(|error| error.to_string())?;
+fn wait_for(child: Pid) -> Result<u8, Failure> {
     loop {
         match wait() {
             Ok(WaitStatus::Exited(pid, code)) if pid == child => {
@@ -120,6 +126,11 @@ fn wait_for(id: u32) -> Result<u8, Failure> {
             Err(errno) => return Err(format!("wait for the command: {errno}")),
         }
     }
+}
+
+fn pid_of(id: u32) -> Result<Pid, Failure> {
+    let pid = i32::try_from(id).map(Pid::from_raw);
+    pid.map_err(|error| error.to_string())
 }
 
 fn finish(pumps: Vec<(OwnedFd, JoinHandle<()>)>) {

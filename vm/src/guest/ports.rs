@@ -12,6 +12,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens a port for writing, waiting for it to appear. Only one open file of a port can exist.
 pub(super) fn open(name: &str) -> Result<File, Failure> {
+    open_with(name, OpenOptions::new().write(true))
+}
+
+/// The same for reading as well.
+pub(super) fn open_both_ways(name: &str) -> Result<File, Failure> {
+    open_with(name, OpenOptions::new().read(true).write(true))
+}
+
+fn open_with(name: &str, options: &OpenOptions) -> Result<File, Failure> {
     let start = Instant::now();
     let device = loop {
         if let Some(device) = find(name) {
@@ -22,8 +31,7 @@ pub(super) fn open(name: &str) -> Result<File, Failure> {
         }
         thread::sleep(Duration::from_millis(5));
     };
-    OpenOptions::new()
-        .write(true)
+    options
         .open(&device)
         .map_err(|error| format!("open the port {}: {error}", device.display()))
 }

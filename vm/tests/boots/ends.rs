@@ -62,6 +62,21 @@ fn a_hang_ends_with_its_time() {
     assert!(begin.elapsed() >= Duration::from_secs(20));
 }
 
+/// Who ignores even the request to end is killed, and what it had comes back.
+#[test]
+fn what_is_finished_comes_back_when_time_is_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "trap '' TERM; echo half >result; sleep 1000; echo whole >result";
+    let options = ["--timeout", "15", "--copy-out", "result"];
+    let guest = Guest::new(&options, &["sh", "-c", script]);
+    let ended = guest.current_dir(dir.path()).run();
+    assert_eq!(ended.code, HARNESS, "{ended:?}");
+    assert!(ended.err.contains("15 s are over"), "{ended:?}");
+    assert!(ended.err.contains("failed to finish in time"), "{ended:?}");
+    let result = std::fs::read_to_string(dir.path().join("result")).unwrap();
+    assert_eq!(result, "half\n");
+}
+
 #[test]
 fn a_missing_kernel_is_told_with_those_there_are() {
     let ended = Guest::on("99", &[], &["true"]).run();

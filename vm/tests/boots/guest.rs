@@ -109,11 +109,16 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Sends a signal to bvecctl, waits for its end, and says what is left a moment later.
-    pub(super) fn end_by(mut self, signal: Signal) -> (ExitStatus, Vec<String>) {
+    /// Sends a signal to bvecctl.
+    pub(super) fn send(&self, signal: Signal) {
         // Without a machine that runs, its absence afterwards would show nothing.
         assert!(qemu_runs(self.temporary.path()), "no QEMU has the mark");
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Sends a signal to bvecctl, waits for its end, and says what is left a moment later.
+    pub(super) fn end_by(mut self, signal: Signal) -> (ExitStatus, Vec<String>) {
+        self.send(signal);
         let begin = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
