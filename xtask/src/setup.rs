@@ -2,9 +2,11 @@
 //!
 //! Every verb that needs it calls [`ensure`], which is quick when all is there. On Debian and Ubuntu
 //! the missing packages are installed through apt-get, as root or through a sudo that asks no
-//! password. Elsewhere, or without rights, each missing thing is named with its package.
+//! password. Elsewhere, or without rights, each missing thing is named with its package. A program whose package
+//! would start a service is taken out of it, into the cache.
 
 mod need;
+mod unpacked;
 
 use std::fmt;
 use std::fs;
@@ -13,6 +15,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::process::{self, say};
+pub(crate) use need::promtool;
 use need::{CI_NEEDS, Family, NEEDS, Need};
 
 /// Something is missing that could not be installed; the text names it.
@@ -101,15 +104,25 @@ fn install(missing: &[&Need], prefix: &[&str]) -> Result<()> {
     };
     apt(&["update"]).context("failed to fetch the package index")?;
     let packages = packages(missing);
-    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
-    arguments.extend(&packages);
-    apt(&arguments).with_context(|| format!("failed to install {}", packages.join(" ")))
+    if !packages.is_empty() {
+        let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+        arguments.extend(&packages);
+        apt(&arguments).with_context(|| format!("failed to install {}", packages.join(" ")))?;
+    }
+    let unpacked = missing.iter().filter_map(|need| need.unpacked());
+    for unpacked in unpacked {
+        unpacked
+            .fetch()
+            .with_context(|| format!("failed to fetch {}", unpacked.program))?;
+    }
+    Ok(())
 }
 
-/// The Debian packages of the missing things, each once.
+/// The Debian packages of the missing things that are installed, each once.
 fn packages<'a>(missing: &[&'a Need]) -> Vec<&'a str> {
     let mut packages: Vec<_> = missing
         .iter()
+        .filter(|need| need.unpacked().is_none())
         .flat_map(|need| need.debian.split(' '))
         .collect();
     packages.sort_unstable();
@@ -165,11 +178,13 @@ mod tests {
 
     #[test]
     fn packages_are_named_once() {
-        let all: Vec<_> = NEEDS.iter().chain(NEEDS).collect();
+        let all: Vec<_> = NEEDS.iter().chain(NEEDS).chain(CI_NEEDS).collect();
         let packages = packages(&all);
         let mut unique = packages.clone();
         unique.dedup();
         assert_eq!(packages, unique);
         assert!(packages.contains(&"qemu-system-x86"));
+        assert!(packages.contains(&"chromium"));
+        assert!(!packages.contains(&"prometheus"), "it would start a server");
     }
 }

@@ -4,6 +4,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::unpacked::Unpacked;
+
 /// A thing that bvecd needs beyond the Rust toolchain.
 #[derive(Debug)]
 pub(super) struct Need {
@@ -30,6 +32,8 @@ enum Place {
     File(&'static [&'static str]),
     /// The library that bindgen loads.
     Libclang,
+    /// A program on the search path or in the cache.
+    Unpacked(Unpacked),
 }
 
 /// Everything that is needed.
@@ -153,14 +157,42 @@ pub(super) const NEEDS: &[Need] = &[
 ];
 
 /// What only `cargo xtask ci` needs: large, and of no use to who wants to see bvecd.
-pub(super) const CI_NEEDS: &[Need] = &[Need {
-    name: "chromium",
-    purpose: "the check of report pages",
-    place: Place::AnyProgram(&["chromium", "chromium-browser", "google-chrome"]),
-    debian: "chromium",
-    fedora: "chromium",
-    arch: "chromium",
-}];
+pub(super) const CI_NEEDS: &[Need] = &[
+    Need {
+        name: "chromium",
+        purpose: "the check of report pages",
+        place: Place::AnyProgram(&["chromium", "chromium-browser", "google-chrome"]),
+        debian: "chromium",
+        fedora: "chromium",
+        arch: "chromium",
+    },
+    Need {
+        name: "promtool",
+        purpose: "the check of metrics",
+        place: Place::Unpacked(PROMTOOL),
+        debian: "prometheus",
+        fedora: "golang-github-prometheus",
+        arch: "prometheus",
+    },
+];
+
+/// Its package starts a server when it is installed.
+const PROMTOOL: Unpacked = Unpacked {
+    program: "promtool",
+    package: "prometheus",
+};
+
+/// promtool, where there is one.
+pub(crate) fn promtool() -> Option<PathBuf> {
+    found(PROMTOOL)
+}
+
+fn found(unpacked: Unpacked) -> Option<PathBuf> {
+    let mut paths = search_path()
+        .map(|dir| dir.join(unpacked.program))
+        .chain(unpacked.path());
+    paths.find(|path| path.is_file())
+}
 
 impl Need {
     /// Looks for it.
@@ -172,6 +204,15 @@ impl Need {
                 .any(|name| search_path().any(|dir| dir.join(name).is_file())),
             Place::File(paths) => paths.iter().any(|path| Path::new(path).is_file()),
             Place::Libclang => library_directories().iter().any(|dir| has_libclang(dir)),
+            Place::Unpacked(unpacked) => found(unpacked).is_some(),
+        }
+    }
+
+    /// What is taken out of its package instead of installed.
+    pub(super) const fn unpacked(&self) -> Option<Unpacked> {
+        match self.place {
+            Place::Unpacked(unpacked) => Some(unpacked),
+            _ => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::reader::{Format, Reader};
 use super::tally::Tally;
 use crate::process::{self, cargo, say};
+use crate::setup;
 
 /// Runs the unit, integration and documentation tests of the whole workspace.
 ///
@@ -16,6 +17,9 @@ use crate::process::{self, cargo, say};
 pub(super) fn run(filter: &[String]) -> Result<Tally> {
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
     command.args(filter);
+    if let Some(promtool) = setup::promtool() {
+        command.env("BVECD_PROMTOOL", promtool);
+    }
     under_harness("unit tests", &mut command)
 }
 

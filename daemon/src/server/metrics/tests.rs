@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::env;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -185,16 +186,19 @@ fn the_dashboard_asks_for_what_there_is() {
     }
 }
 
-/// What promtool says of a text; none where there is no promtool, which is said.
+/// What promtool says of a text; none where there is no promtool, which is said, and fails the continuous
+/// integration. `cargo xtask test` says where it is.
 fn promtool(text: &str) -> Option<(bool, String)> {
-    let child = Command::new("promtool")
+    let program = env::var_os("BVECD_PROMTOOL").unwrap_or_else(|| "promtool".into());
+    let child = Command::new(program)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        println!("not run: promtool is not installed (Debian: prometheus, of 96 MB)");
+        assert!(env::var_os("CI").is_none(), "there is no promtool");
+        println!("not run: there is no promtool (`cargo xtask setup` fetches it)");
         return None;
     };
     let mut input = child.stdin.take().unwrap();
