@@ -13,6 +13,9 @@ pub struct Progress {
 
 /// Somebody who follows a run and may end it.
 pub trait Observer {
+    /// Called before the run that counts; one of a single request may come before it.
+    fn begins(&mut self) {}
+
     /// Called several times a second.
     fn progress(&mut self, progress: &Progress);
 

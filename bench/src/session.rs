@@ -203,6 +203,7 @@ impl<'a> Session<'a> {
             let mut marking = Marking::new(follow, self.stage, opened.id, &planned.marks)?;
             let logs = Logs::Requests(interval);
             let measured = self.bench.measure(&planned.job, setup, logs, &mut marking);
+            let measured = marking.failure().map_or(measured, Err);
             let done = marking.end();
             let (measured, (marks, faulted, lost)) = (measured?, done?);
             let end = End::of(setup.limits.bound(&planned.job), planned.job.depth);

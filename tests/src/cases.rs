@@ -4,6 +4,7 @@ mod answers;
 mod api_fuzz;
 mod backing;
 mod bad_input;
+mod bench_marks;
 mod bench_robust;
 mod bench_sessions;
 mod census;
@@ -65,6 +66,7 @@ pub(crate) fn all() -> Vec<Case> {
         integrity::CASES,
         bench_sessions::CASES,
         bench_robust::CASES,
+        bench_marks::CASES,
         answers::CASES,
         direction::CASES,
         deferral::CASES,

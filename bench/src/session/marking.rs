@@ -26,12 +26,14 @@ pub(super) struct Marking<'a> {
     due: VecDeque<MarkSpec>,
     done: Vec<(u64, String)>,
     failed: Option<BenchError>,
+    /// Whether the run that the marks are of has begun.
+    begun: bool,
     /// The daemon's last event before the run.
     since: u64,
 }
 
 impl<'a> Marking<'a> {
-    /// Of a device of bvecd's. Marks at 0 are in force when this returns.
+    /// Of a device of bvecd's.
     pub(super) fn new(
         follow: &'a mut dyn Follow,
         stage: &'a Stage,
@@ -44,20 +46,21 @@ impl<'a> Marking<'a> {
         let mut due = marks.to_vec();
         due.sort_by_key(|mark| mark.at_ms);
         let since = stage.events(None)?.last().map_or(0, |event| event.seq);
-        let mut marking = Self {
+        Ok(Self {
             follow,
             stage,
             device,
             due: due.into(),
             done: Vec::new(),
             failed: None,
+            begun: false,
             since,
-        };
-        marking.apply(Duration::ZERO);
-        match marking.failed.take() {
-            Some(error) => Err(error),
-            None => Ok(marking),
-        }
+        })
+    }
+
+    /// The mark that could not be made: it ended the run, which does not know why.
+    pub(super) const fn failure(&mut self) -> Option<BenchError> {
+        self.failed.take()
     }
 
     /// Everything that is due; the first failure ends the run.
@@ -97,9 +100,6 @@ impl<'a> Marking<'a> {
     pub(super) fn end(self) -> Result<Done> {
         self.stage
             .ask("heal the device", call::heal(Some(self.device)))?;
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
         let events = self.stage.events(Some(self.since))?;
         let lost = events
             .first()
@@ -113,9 +113,18 @@ impl<'a> Marking<'a> {
 }
 
 impl Observer for Marking<'_> {
+    /// Marks at 0 are in force when this returns.
+    fn begins(&mut self) {
+        self.follow.begins();
+        self.begun = true;
+        self.apply(Duration::ZERO);
+    }
+
     fn progress(&mut self, progress: &Progress) {
         self.follow.progress(progress);
-        self.apply(progress.elapsed);
+        if self.begun {
+            self.apply(progress.elapsed);
+        }
     }
 
     fn cancelled(&self) -> bool {

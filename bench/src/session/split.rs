@@ -1,8 +1,8 @@
 //! Which of fio's requests a rule fired on, by the daemon's account.
 //!
 //! The daemon tells of each such request when it commits it: when, and where on the device. fio writes
-//! down when a request was complete, and where. The same place close in time is the same request; a large
-//! request of fio's may be several of the device's.
+//! down when a request was complete, and where. The same place is the same request if fio had it in flight at that
+//! time, or else if it is close in time; a large request of fio's may be several of the device's.
 //!
 //! When a job's time is over, fio waits for all that is in flight at once (`io_u_queued_complete` with the whole
 //! depth, `backend.c`), and sees each of these complete when the slowest is: clean ones then have the latency of a
@@ -17,6 +17,9 @@ use crate::statistics::Histogram;
 
 /// How far apart the two accounts of a request may be: fio sees it later, and under emulation much.
 const APART_MS: u64 = 1000;
+/// Both accounts are rounded to a millisecond, and fio's begins when its system call has returned
+/// (`fio_ioring_queued` in `engines/io_uring.c`).
+const ROUNDED_MS: u64 = 2;
 
 /// A request on which a rule fired, as the daemon saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +98,13 @@ pub(super) fn split(
                 && request.done_ms.abs_diff(fault.at_ms) <= APART_MS
         };
         let candidates = place.into_iter().flat_map(|(_, all)| all).filter(covers);
-        match candidates.min_by_key(|index| requests[**index].done_ms.abs_diff(fault.at_ms)) {
+        let distance = |index: &&usize| {
+            let request = &requests[**index];
+            let in_flight = request.began_ms() <= fault.at_ms + ROUNDED_MS
+                && fault.at_ms <= request.done_ms + ROUNDED_MS;
+            (!in_flight, request.done_ms.abs_diff(fault.at_ms))
+        };
+        match candidates.min_by_key(distance) {
             Some(index) => {
                 hit.insert(*index);
             }
@@ -174,6 +183,19 @@ mod tests {
         assert_eq!((split.unmatched, split.events_lost), (2, 3));
         assert!(split.faulted.percentiles_ns.p50 > 49_000_000);
         assert!(split.clean.percentiles_ns.p99_99 < 13_000);
+    }
+
+    /// fio hears late of the late one, and has been at its place again meanwhile.
+    #[test]
+    fn the_one_that_was_in_flight_is_it() {
+        let requests = [
+            request(1062, 0, 10_000),
+            request(1075, 0, 70_000_000),
+            request(1040, 0, 10_000),
+        ];
+        let split = split(&requests, &[fault(1056, 0)], NONE, 0);
+        assert_eq!((split.clean.ios, split.faulted.ios), (2, 1));
+        assert!(split.faulted.percentiles_ns.p50 > 69_000_000, "{split:?}");
     }
 
     #[test]

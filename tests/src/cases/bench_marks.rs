@@ -1,0 +1,74 @@
+//! `bvecctl bench` with marks: which run they are of, and what is said of one that cannot be made.
+
+use std::fs;
+
+use crate::daemon::{Daemon, block_devices};
+use crate::outcome::{Case, Outcome, need_program};
+use crate::programs::bvecctl;
+
+use super::bench_sessions::{matrix, processes, record, runs};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("bench::marks_are_of_the_run_that_counts", of_the_run).within(120),
+    Case::new("bench::a_mark_that_cannot_be_made_is_told", not_made).within(120),
+];
+
+/// A job with fixed buffers is run for one request first: that one eats no rule.
+fn of_the_run() -> Outcome {
+    need_program!("fio");
+    let daemon = Daemon::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("once.toml");
+    let groups = "[[group]]\njob = ['fixed-destination-4k-qd32']\n[[group.mark]]\nat_ms = 0\n\
+                  add = { once = 'delay:20ms where op=read when count=1' }\n";
+    fs::write(&file, matrix(1, 500, groups)).unwrap();
+    let out = directory.path().join("out");
+    let words = ["bench", "run", file.to_str().unwrap(), "--out"];
+    let words = [&words[..], &[out.to_str().unwrap()]].concat();
+    bvecctl(&daemon.socket(), &words).good();
+    let found = record(&out).unwrap();
+    let run = &found["cells"][0]["runs"][0];
+    let split = &run["split"];
+    assert_eq!(split["faulted"]["ios"], 1, "{split}");
+    assert_eq!(split["unmatched"], 0, "{split}");
+    let late = split["faulted"]["percentiles_ns"]["p50"].as_u64().unwrap();
+    assert!(
+        late >= 19_000_000,
+        "it took {late} ns: another run's was late"
+    );
+    // This machine's clock counts no instructions, and nothing says that it did.
+    assert!(run["cost"].get("guest_instructions_per_io").is_none());
+    assert!(found["environment"].get("counts_instructions").is_none());
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// Not "interrupted", though it is what ends fio.
+fn not_made() -> Outcome {
+    need_program!("fio");
+    let daemon = Daemon::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("nobody.toml");
+    let groups = "[[group]]\n[[group]]\n[[group.mark]]\nat_ms = 200\nrm = ['nobody']\n";
+    fs::write(&file, matrix(1, 500, groups)).unwrap();
+    let out = directory.path().join("out");
+    let words = ["bench", "run", file.to_str().unwrap(), "--out"];
+    let words = [&words[..], &[out.to_str().unwrap()]].concat();
+    let ended = bvecctl(&daemon.socket(), &words);
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    assert_ne!(ended.code, Some(130), "{ended:?}");
+    assert!(
+        ended.err.contains("remove a rule") && ended.err.contains("nobody"),
+        "{ended:?}"
+    );
+    // The run before it is kept, fio and the device are gone.
+    let found = record(&out).unwrap();
+    assert_eq!(
+        (runs(&found), found["complete"].as_bool()),
+        (1, Some(false))
+    );
+    assert_eq!(processes("fio"), 0);
+    assert_eq!(block_devices(), Vec::<String>::new());
+    daemon.stop();
+    Outcome::Passed
+}
