@@ -10,6 +10,7 @@
 //! | [`fio_log`] | what fio writes down while it runs |
 //! | [`pins`] | how pins are counted, and how client and daemon are told apart |
 //! | [`cpu`] | the daemon's CPU time |
+//! | [`instructions`] | instructions of a guest whose clock counts them |
 //! | [`statistics`] | percentiles, spread, steadiness, and what a difference is worth |
 //! | [`matrix`], [`session`] | many cells, measured round by round |
 //! | [`record`] | the result file |
@@ -30,6 +31,7 @@ mod error;
 mod fio;
 pub mod fio_log;
 pub mod fio_output;
+pub mod instructions;
 mod job;
 mod machine;
 pub mod matrix;

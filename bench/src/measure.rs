@@ -9,6 +9,7 @@ use pages::{PinCounters, Roots, VmStat};
 
 use crate::fio::{Bound, Fio, FioRun, Order};
 use crate::fio_log::{Log, Logs};
+use crate::instructions::Instructions;
 use crate::pins::{self, Counted};
 use crate::record::Cost;
 use crate::result::latency;
@@ -27,6 +28,8 @@ pub struct Bench {
     fio: Fio,
     vmstat: VmStat,
     proc: PathBuf,
+    /// Where the machine's clock counts instructions.
+    instructions: Option<Instructions>,
 }
 
 impl Default for Bench {
@@ -43,6 +46,7 @@ impl Bench {
             fio,
             vmstat: VmStat::new(roots),
             proc: roots.proc.clone(),
+            instructions: Instructions::here(&roots.proc),
         }
     }
 
@@ -52,7 +56,8 @@ impl Bench {
         &self.fio
     }
 
-    /// Runs one job. A job with fixed buffers is run for one request first, see [`crate::pins`].
+    /// Runs one job. A job with fixed buffers is run for one request first, see [`crate::pins`]; so is any where
+    /// instructions are counted, see [`crate::instructions`].
     ///
     /// # Errors
     /// [`BenchError::BadDevice`] before anything runs, [`BenchError::Pages`] when pins cannot be
@@ -74,12 +79,13 @@ impl Bench {
         observer: &mut dyn Observer,
     ) -> Result<Measured> {
         check_device(&setup.device)?;
-        let short = if job.fixed_buffers {
-            let run = self.count(job, setup, Bound::Ios(1), Logs::None, observer)?;
-            Some(run.counted)
+        let counts = self.instructions.is_some() && !job.verifies;
+        let short = if job.fixed_buffers || counts {
+            Some(self.count(job, setup, Bound::Ios(1), Logs::None, observer)?)
         } else {
             None
         };
+        observer.begins();
         let bound = setup.limits.bound(job);
         let run = self.count(job, setup, bound, logs, observer);
         if fs::metadata(&setup.device).is_err() {
@@ -89,9 +95,14 @@ impl Bench {
         }
         let run = run?;
         Ok(Measured {
-            job: result(job, setup, &run, short)?,
+            job: result(job, setup, &run, short.as_ref().map(|short| short.counted))?,
             histogram: run.fio.output.job()?.latencies(job.direction),
-            cost: cost(setup, &run)?,
+            cost: Cost {
+                guest_instructions_per_io: short
+                    .filter(|_| counts)
+                    .and_then(|short| slope(&run, &short)),
+                ..cost(setup, &run)?
+            },
             log: run.fio.log,
             raw: run.fio.raw,
         })
@@ -149,8 +160,11 @@ impl Bench {
         let pins_before = self.vmstat.pins()?;
         let cpu_before = daemon(cpu::used_ns)?;
         let switches_before = daemon(cpu::switches)?;
+        let counted = || self.instructions.as_ref().map(Instructions::so_far);
+        let instructions_before = counted().transpose()?;
         let order = self.order(job, setup, bound, logs);
         let fio = self.fio.run(&order, observer)?;
+        let instructions_after = counted().transpose()?;
         let cpu_after = daemon(cpu::used_ns)?;
         let switches_after = daemon(cpu::switches)?;
         let pins = self.settled(pins_before)?;
@@ -164,6 +178,9 @@ impl Bench {
             outstanding: pins.outstanding(),
             daemon_cpu_ns: cpu_after.saturating_sub(cpu_before),
             daemon_switches: switches_after.saturating_sub(switches_before),
+            instructions: instructions_after
+                .zip(instructions_before)
+                .map(|(after, before)| after.saturating_sub(before)),
         })
     }
 
@@ -202,6 +219,19 @@ struct Run {
     outstanding: i64,
     daemon_cpu_ns: u64,
     daemon_switches: u64,
+    /// Instructions of the whole guest but this program's; the starting and the ending of fio are in it.
+    instructions: Option<u64>,
+}
+
+/// Instructions of a request: what a run has more than one of a single request, which starts and ends alike.
+fn slope(run: &Run, short: &Run) -> Option<f64> {
+    let more = run
+        .counted
+        .ios
+        .checked_sub(short.counted.ios)
+        .filter(|ios| *ios > 0)?;
+    let instructions = run.instructions?.checked_sub(short.instructions?)?;
+    Some(number(instructions) / number(more))
 }
 
 fn cost(setup: &Setup, run: &Run) -> Result<Cost> {
@@ -213,6 +243,7 @@ fn cost(setup: &Setup, run: &Run) -> Result<Cost> {
         daemon_cpu_ns_per_io: daemons(run.daemon_cpu_ns),
         client_switches_per_io: per_io(fio.switches()),
         daemon_switches_per_io: daemons(run.daemon_switches),
+        guest_instructions_per_io: None,
     })
 }
 
@@ -256,132 +287,4 @@ fn result(job: &Job, setup: &Setup, run: &Run, short: Option<Counted>) -> Result
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fio_output::FioOutput;
-    use crate::{Backing, Limits, Quiet};
-
-    const READ: &str = include_str!("../tests/data/rand-destination-4k-qd32.json");
-    const VERIFY_BAD: &str = include_str!("../tests/data/verify-4k-qd32-bad.json");
-
-    fn setup() -> Setup {
-        Setup {
-            device: PathBuf::from("/dev/ublkb0"),
-            data_path: "copy".to_owned(),
-            backing: Backing::Buffered,
-            max_io_bytes: 512 << 10,
-            daemon_pid: None,
-            shared_memory: None,
-            limits: Limits::default(),
-            seed: 1,
-        }
-    }
-
-    fn run(report: &str, pins_per_io: u64) -> Run {
-        let output = FioOutput::parse(report).unwrap();
-        let ios = output.job().unwrap().ios();
-        Run {
-            fio: FioRun {
-                raw: report.to_owned(),
-                log: Log::default(),
-                output,
-                complaints: Vec::new(),
-            },
-            counted: Counted {
-                pins: ios * pins_per_io,
-                ios,
-            },
-            outstanding: 0,
-            daemon_cpu_ns: ios * 1000,
-            daemon_switches: ios,
-        }
-    }
-
-    #[test]
-    fn a_result_joins_report_pins_and_cpu() {
-        let job = Job::load("rand-destination-4k-qd32").unwrap();
-        let result = result(&job, &setup(), &run(READ, 1), None).unwrap();
-        assert!(result.is_good());
-        assert!((result.pins_acquired_per_io - 1.0).abs() < f64::EPSILON);
-        assert!(result.cpu_ns_per_io > 1000.0, "fio's own time is added");
-        assert!(result.latency_ns.p50 <= result.latency_ns.p99);
-        assert_eq!((result.depth, result.block_size_bytes), (32, 4096));
-    }
-
-    #[test]
-    fn a_cost_is_the_daemons_only_if_there_is_one() {
-        let served = Setup {
-            daemon_pid: Some(1),
-            ..setup()
-        };
-        let run = run(READ, 1);
-        assert_eq!(cost(&setup(), &run).unwrap().daemon_cpu_ns_per_io, None);
-        let cost = cost(&served, &run).unwrap();
-        assert_eq!(cost.daemon_switches_per_io, Some(1.0));
-        assert!(cost.client_cpu_ns_per_io > 0.0);
-    }
-
-    #[test]
-    fn keys_are_those_of_the_report() {
-        let job = Job::load("rand-destination-4k-qd32").unwrap();
-        let result = result(&job, &setup(), &run(READ, 1), None).unwrap();
-        let value = serde_json::to_value(&result).unwrap();
-        for key in [
-            "name",
-            "device",
-            "data_path",
-            "direction",
-            "block_size_bytes",
-            "depth",
-            "ios",
-            "iops",
-            "bandwidth_bytes_per_s",
-            "latency_ns",
-            "pins_acquired_per_io",
-            "pins_outstanding",
-            "daemon_pins_per_io",
-            "cpu_ns_per_io",
-            "verify_errors",
-            "errors",
-        ] {
-            assert!(value.get(key).is_some(), "{key}");
-        }
-        assert_eq!(value["direction"], "destination");
-        assert!(value["latency_ns"]["p99_9"].is_u64());
-    }
-
-    #[test]
-    fn wrong_data_is_a_bad_result_and_unread_data_none() {
-        let job = Job::load("verify-4k-qd32").unwrap();
-        let bad = result(&job, &setup(), &run(VERIFY_BAD, 1), None).unwrap();
-        assert_eq!(bad.verify_errors, 2);
-        assert!(!bad.is_good());
-        let unread = VERIFY_BAD
-            .replace("\"error\":84", "\"error\":0")
-            .replace("\"first_error\":84", "\"first_error\":0")
-            .replace("\"total_err\":2", "\"total_err\":0")
-            .replacen("\"total_ios\":1024", "\"total_ios\":1000", 1);
-        let error = result(&job, &setup(), &run(&unread, 1), None).unwrap_err();
-        assert!(matches!(
-            error,
-            BenchError::NotVerified {
-                read: 1000,
-                written: 1024
-            }
-        ));
-    }
-
-    #[test]
-    fn what_is_no_device_is_refused_before_fio_runs() {
-        let bench = Bench::new(Fio::at("/nowhere/fio"), &Roots::default());
-        let job = Job::load("rand-source-4k-qd1").unwrap();
-        for device in ["/dev/null", "/nowhere/device"] {
-            let setup = Setup {
-                device: PathBuf::from(device),
-                ..setup()
-            };
-            let error = bench.run(&job, &setup, &mut Quiet).unwrap_err();
-            assert!(matches!(error, BenchError::BadDevice { .. }), "{error}");
-        }
-    }
-}
+mod tests;

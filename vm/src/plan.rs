@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 /// Where the plan is in the guest.
 pub const PLAN_PATH: &str = "/bvecd/plan.json";
 
+/// A variable of the command's environment in a guest whose clock counts instructions; nothing else in the guest
+/// shows that.
+pub const COUNTS: &str = "BVECD_COUNTS_INSTRUCTIONS";
+
 /// How long a command may take to end once it was told to; then it is killed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

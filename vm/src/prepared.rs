@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::initramfs::Initramfs;
 use crate::kernel::Kernel;
 use crate::modules::Modules;
-use crate::plan::{PLAN_PATH, Plan};
+use crate::plan::{COUNTS, PLAN_PATH, Plan};
 use crate::program::Program;
 use crate::progress::Progress;
 use crate::qemu::Qemu;
@@ -122,6 +122,9 @@ impl Vm {
                 .collect()
         };
         let mut env = self.env.clone();
+        if self.machine.count_instructions {
+            env.push((COUNTS.into(), "1".into()));
+        }
         if self.interactive {
             env.push((
                 "TERM".into(),

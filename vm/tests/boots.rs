@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod boots {
+    mod counts;
     mod ends;
     mod files;
     mod guest;

@@ -113,13 +113,24 @@ impl Side {
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let environment = &record.environment;
+        let counting = if environment.counts_instructions {
+            "on"
+        } else {
+            "off"
+        };
         let values = record.cells.iter().flat_map(|cell| {
-            let metrics = Metric::ALL.into_iter();
+            let counted = |run: &RunResult| run.cost.guest_instructions_per_io.is_some();
+            let counts = cell
+                .runs
+                .iter()
+                .all(counted)
+                .then_some(Metric::Instructions);
+            let metrics = Metric::ALL.into_iter().chain(counts);
             metrics.map(move |metric| Values {
                 cell: name(record, cell, metric),
                 job_text: cell.cell.job_text.clone(),
                 metric,
-                exact: false,
+                exact: metric == Metric::Instructions,
                 values: of_cell(cell, metric),
             })
         });
@@ -133,6 +144,7 @@ impl Side {
                 ("CPU", environment.cpu_model.clone()),
                 ("number of CPUs", environment.machine.cpus.to_string()),
                 ("accelerator", environment.machine.accel.clone()),
+                ("counting of instructions", counting.to_owned()),
                 ("governor", environment.governor.clone().unwrap_or_default()),
                 ("fio", environment.fio_version.clone()),
                 ("runtime in ns", record.plan.runtime_ns.to_string()),
@@ -240,8 +252,7 @@ fn value(run: &RunResult, metric: Metric) -> f64 {
         Metric::P99_9 => number(run.percentiles_ns.p99_9),
         Metric::CleanP99 => number(clean(run).p99),
         Metric::Cpu => run.job.cpu_ns_per_io,
-        // Not in such a file.
-        Metric::Instructions => f64::NAN,
+        Metric::Instructions => run.cost.guest_instructions_per_io.unwrap_or(f64::NAN),
     }
 }
 

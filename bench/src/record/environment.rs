@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::Machine;
+use crate::instructions::Instructions;
 
 /// What a session ran on and with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct Environment {
     pub kernel: String,
     /// CPUs and accelerator.
     pub machine: Machine,
+    /// Whether its clock counts instructions ([`crate::instructions`]), so that a second is none of a watch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts_instructions: bool,
     /// The CPU's own name.
     pub cpu_model: String,
     /// What chooses the CPU's clock; `None` where the kernel does not.
@@ -38,6 +42,7 @@ impl Environment {
             revision: revision.to_owned(),
             kernel: read(proc.join("sys/kernel/osrelease")).trim().to_owned(),
             machine: Machine::this(),
+            counts_instructions: Instructions::here(proc).is_some(),
             cpu_model: cpu_model(&read(proc.join("cpuinfo"))),
             governor: Some(governor.trim().to_owned()).filter(|name| !name.is_empty()),
             memory_bytes: memory_bytes(&read(proc.join("meminfo"))),

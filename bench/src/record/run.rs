@@ -83,6 +83,10 @@ pub struct Cost {
     pub client_switches_per_io: f64,
     /// Times that a thread of the daemon was.
     pub daemon_switches_per_io: Option<f64>,
+    /// Instructions of the whole guest, where its clock counts them ([`crate::instructions`]); not of a job that
+    /// verifies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_instructions_per_io: Option<f64>,
 }
 
 /// A run in equal intervals. The lists are equally long.

@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::number::{date, percent, time};
 use super::plots::{self, Figure};
-use super::rows::{self, HEADS, Row};
+use super::rows::{self, Column, Room, Row};
 use super::shell;
 use super::svg::series;
 use crate::record::{Record, RunResult, Split};
@@ -163,17 +163,18 @@ fn drawn(figure: &Figure) -> Markup {
 
 fn table(record: &Record) -> Markup {
     let rows = rows::of(record);
+    let columns = rows::columns(&rows, Room::Wide);
     let first = |index: usize| index == 0 || rows[index - 1].device != rows[index].device;
     html! {
         div.scroll {
             table {
-                thead { tr { @for head in HEADS { th { (head) } } } }
+                thead { tr { @for column in &columns { th { (column.head) } } } }
                 tbody {
                     @for (index, row) in rows.iter().enumerate() {
                         @if first(index) {
-                            tr.device { td colspan=(HEADS.len()) { (row.device) } }
+                            tr.device { td colspan=(columns.len()) { (row.device) } }
                         }
-                        (table_row(row))
+                        (table_row(row, &columns))
                     }
                 }
             }
@@ -181,7 +182,7 @@ fn table(record: &Record) -> Markup {
     }
 }
 
-fn table_row(row: &Row) -> Markup {
+fn table_row(row: &Row, columns: &[Column]) -> Markup {
     let pins_differ = row
         .pins_rule_per_io
         .is_some_and(|rule| (row.pins_per_io - number(rule)).abs() > 0.05);
@@ -192,8 +193,9 @@ fn table_row(row: &Row) -> Markup {
     };
     html! {
         tr {
-            @for (head, cell) in HEADS.iter().zip(row.cells()) {
-                @if wrong(head) { td.wrong { (cell) } } @else { td { (cell) } }
+            @for column in columns {
+                @let cell = (column.text)(row);
+                @if wrong(column.head) { td.wrong { (cell) } } @else { td { (cell) } }
             }
         }
     }
@@ -204,8 +206,12 @@ fn legend_of_columns() -> Markup {
         p.soft {
             "IOPS, MB/s, pins and CPU are medians of the runs; ± is the coefficient of variation between runs; percentiles are of \
              all runs' requests together, from fio's own histogram; CPU is that of fio and the server (bvecd, rublk, nbdkit) for a request, without \
-             workers of the kernel, which serve loop and part of NBD; steady \
-             counts runs whose throughput stayed within 20 % and drifted less than 10 % for half of their time or more."
+             workers of the kernel, which serve loop and part of NBD; instr are instructions of the whole guest for a \
+             request, where its clock counts them; switches are times that a thread of fio or the server was switched \
+             away from, for a request; stalls are intervals with less than a tenth of the median; drift is what a run \
+             gained from its beginning to its end; steady \
+             counts runs whose throughput stayed within 20 % and drifted less than 10 % for half of their time or more; \
+             p99.99 needs 10 000 requests."
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::number::date;
-use super::rows::{self, HEADS};
+use super::rows::{self, Column, Room};
 use super::shell::xml;
 use crate::record::{CellResult, Record, RunResult};
 
@@ -11,7 +11,9 @@ use crate::record::{CellResult, Record, RunResult};
 #[must_use]
 pub fn csv(record: &Record) -> String {
     let mut text = "device,job,faults,round,iops,bandwidth_bytes_per_s,p50_ns,p90_ns,p99_ns,p99_9_ns,p99_99_ns,\
-                    pins_per_io,pins_outstanding,client_cpu_ns_per_io,daemon_cpu_ns_per_io,ios,errors,verify_errors\n"
+                    pins_per_io,pins_outstanding,client_cpu_ns_per_io,daemon_cpu_ns_per_io,ios,errors,verify_errors,\
+                    client_switches_per_io,daemon_switches_per_io,guest_instructions_per_io,stalls,longest_stall_ns,\
+                    drift\n"
         .to_owned();
     for cell in &record.cells {
         for run in &cell.runs {
@@ -24,6 +26,8 @@ pub fn csv(record: &Record) -> String {
 
 fn csv_line(cell: &CellResult, run: &RunResult) -> String {
     let (job, ns, cost) = (&run.job, &run.percentiles_ns, &run.cost);
+    let known = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let steady = run.steadiness;
     let words = [
         quoted(&cell.cell.device()),
         quoted(&cell.cell.job),
@@ -39,12 +43,18 @@ fn csv_line(cell: &CellResult, run: &RunResult) -> String {
         job.pins_acquired_per_io.to_string(),
         job.pins_outstanding.to_string(),
         cost.client_cpu_ns_per_io.to_string(),
-        cost.daemon_cpu_ns_per_io
-            .map(|ns| ns.to_string())
-            .unwrap_or_default(),
+        known(cost.daemon_cpu_ns_per_io),
         job.ios.to_string(),
         job.errors.to_string(),
         job.verify_errors.to_string(),
+        cost.client_switches_per_io.to_string(),
+        known(cost.daemon_switches_per_io),
+        known(cost.guest_instructions_per_io),
+        steady.map(|it| it.stalls.to_string()).unwrap_or_default(),
+        steady
+            .map(|it| it.longest_stall_ns.to_string())
+            .unwrap_or_default(),
+        known(steady.and_then(|it| it.drift)),
     ];
     words.join(",")
 }
@@ -62,6 +72,10 @@ fn quoted(text: &str) -> String {
 #[must_use]
 pub fn markdown(record: &Record) -> String {
     let environment = &record.environment;
+    let rows = rows::of(record);
+    let columns = rows::columns(&rows, Room::Narrow);
+    let line =
+        |text: &dyn Fn(&Column) -> String| columns.iter().map(text).collect::<Vec<_>>().join(" | ");
     let mut text = format!(
         "`{}`, revision {}, kernel {}, {} CPUs ({}, {}), {}, {} rounds, {}\n\n| device | {} |\n|---|{}\n",
         record.plan.name,
@@ -73,12 +87,20 @@ pub fn markdown(record: &Record) -> String {
         environment.fio_version,
         record.plan.rounds,
         date(environment.began_s),
-        HEADS.join(" | "),
-        "---|".repeat(HEADS.len()),
+        line(&|column| column.head.to_owned()),
+        "---|".repeat(columns.len()),
     );
-    for row in rows::of(record) {
+    for row in &rows {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "| {} | {} |", row.device, row.cells().join(" | "));
+        let _ = writeln!(
+            text,
+            "| {} | {} |",
+            row.device,
+            line(&|column| (column.text)(row))
+        );
+    }
+    for remark in rows::remarks(&rows) {
+        let _ = writeln!(text, "\n{remark}.");
     }
     for missing in &record.missing {
         let _ = writeln!(

@@ -131,6 +131,14 @@ pub(super) const NEEDS: &[Need] = &[
         arch: "mdadm",
     },
     Need {
+        name: "python3",
+        purpose: "tests of reports",
+        place: Place::Program("python3"),
+        debian: "python3",
+        fedora: "python3",
+        arch: "python",
+    },
+    Need {
         name: "libclang",
         purpose: "building libublk",
         place: Place::Libclang,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ::bench::record::{Record, store};
-use ::bench::report::rows::{self, HEADS, Row};
+use ::bench::report::rows::{self, Room, Row};
 use ::bench::report::{page, text};
 use anyhow::Result;
 use api::SCHEMA;
@@ -88,20 +88,24 @@ pub(super) fn write(text: &str, place: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A table a device.
+/// A table a device, and below what the tables have no column for.
 pub(super) fn table(record: &Record) -> String {
     let rows = rows::of(record);
-    let mut tables: Vec<(String, Vec<Vec<String>>)> = Vec::new();
-    for row in rows {
-        let cells = row.cells().to_vec();
+    let columns = rows::columns(&rows, Room::Narrow);
+    let mut tables: Vec<(&str, Vec<Vec<String>>)> = Vec::new();
+    for row in &rows {
+        let cells = columns.iter().map(|column| (column.text)(row)).collect();
         match tables.last_mut() {
             Some((device, known)) if *device == row.device => known.push(cells),
-            _ => tables.push((row.device, vec![cells])),
+            _ => tables.push((&row.device, vec![cells])),
         }
     }
-    let right = HEADS.get(1..).unwrap_or_default();
+    let heads: Vec<&str> = columns.iter().map(|column| column.head).collect();
+    let right = heads.get(1..).unwrap_or_default();
     let drawn = tables
         .into_iter()
-        .map(|(device, rows)| format!("{device}\n{}", draw(&HEADS, right, &rows, 1)));
-    drawn.collect::<Vec<_>>().join("\n\n")
+        .map(|(device, rows)| format!("{device}\n{}", draw(&heads, right, &rows, 1)));
+    let remarks = rows::remarks(&rows);
+    let remarks = (!remarks.is_empty()).then(|| remarks.join("\n"));
+    drawn.chain(remarks).collect::<Vec<_>>().join("\n\n")
 }

@@ -299,6 +299,11 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_that_counts_is_known_to_be_one() {
+        assert_eq!(::vm::plan::COUNTS, ::bench::instructions::VARIABLE);
+    }
+
+    #[test]
     fn shards_are_counted_from_one() {
         assert_eq!(shard("2/4"), Ok((2, 4)));
         for bad in ["0/4", "5/4", "1", "a/b", ""] {
