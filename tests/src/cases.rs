@@ -42,6 +42,7 @@ mod protection;
 mod queues;
 mod recovery;
 mod registration;
+mod remote;
 mod resize;
 mod rule_storm;
 mod safety;
@@ -98,6 +99,7 @@ pub(crate) fn all() -> Vec<Case> {
         latency::CASES,
         lifecycle::CASES,
         life_verbs::CASES,
+        remote::CASES,
         resize::CASES,
         recovery::CASES,
         state::CASES,

@@ -40,13 +40,15 @@ const FOUND: [&str; 8] = [
 const MODULES: [&str; 7] = ["loop", "null_blk", "brd", "xfs", "btrfs", "raid1", "nbd"];
 
 /// Modules of stacked devices, as far as the kernel has them.
-const STACKED: [&str; 6] = [
+const STACKED: [&str; 8] = [
     "sd_mod",
     "target_core_file",
     "tcm_loop",
     "nvmet",
     "nvme-fabrics",
     "nvme-loop",
+    "nvmet-tcp",
+    "nvme-tcp",
 ];
 
 /// Runs the test programs one after the other; the filter follows as `"$@"`. Each reports its own
