@@ -1,17 +1,21 @@
 //! Opens a page of ours in headless Chromium and says what is wrong with it: a console error, a request to a
-//! network, a figure that is missing or empty, a page that a phone must scroll sideways.
+//! network, a figure that is missing or empty, a page that a phone must scroll sideways, a text that cannot be read
+//! before what is behind it, in the light, in the dark or on paper.
 
 mod protocol;
+mod views;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::process::{self, root, say};
-use crate::test;
+use crate::{setup, test};
 use protocol::Browser;
+use views::VIEWS;
 
 /// A page of ours.
 struct Subject {
@@ -48,9 +52,6 @@ const SUBJECTS: [Subject; 2] = [
         figures: &[],
     },
 ];
-/// Width of a phone and of a desktop, in CSS pixels.
-const WIDTHS: [u32; 2] = [390, 1280];
-
 /// What a figure must have to be one: kind, width and height of its drawing, and elements in it.
 const MEASURE: &str = "JSON.stringify({
     figures: [...document.querySelectorAll('figure[data-kind]')].map(figure => {
@@ -63,6 +64,34 @@ const MEASURE: &str = "JSON.stringify({
 })";
 /// A drawing of fewer lines and dots has axes and nothing else.
 const PARTS_LEAST: u64 = 6;
+
+/// Which pages.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Pages, such as target/bench/report.html.
+    #[arg(required = true, value_name = "PAGE")]
+    pages: Vec<PathBuf>,
+}
+
+/// Looks at pages. What is wrong with one is no error, and ends with 1.
+///
+/// # Errors
+/// A page or the browser cannot be had.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure_all()?;
+    let mut good = true;
+    for page in &arguments.pages {
+        let problems = look(page, &[])?;
+        for problem in &problems {
+            say(format_args!("{}: {problem}", page.display()));
+        }
+        if problems.is_empty() {
+            say(format_args!("{}: nothing found", page.display()));
+        }
+        good &= problems.is_empty();
+    }
+    Ok(ExitCode::from(u8::from(!good)))
+}
 
 /// Makes the pages of what was recorded and looks at them.
 ///
@@ -115,18 +144,16 @@ pub(crate) fn look(page: &Path, kinds: &[&str]) -> Result<Vec<String>> {
         browser.ask(&format!("{domain}.enable"), json!({}))?;
     }
     let mut problems = Vec::new();
-    for width in WIDTHS {
-        let screen =
-            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 800});
-        browser.ask("Emulation.setDeviceMetricsOverride", screen)?;
+    for view in &VIEWS {
+        view.set(&mut browser)?;
         browser.ask("Page.navigate", json!({ "url": url }))?;
         browser.wait_for("Page.loadEventFired")?;
-        let question = json!({"expression": MEASURE, "returnByValue": true});
-        let answer = browser.ask("Runtime.evaluate", question)?;
-        let text = answer["result"]["value"].as_str().unwrap_or_default();
-        let seen = serde_json::from_str(text).context("failed to measure the page")?;
-        let faults = measured(&seen, kinds).into_iter();
-        problems.extend(faults.map(|fault| format!("{width} pixels wide: {fault}")));
+        let mut faults = measured(&browser.evaluate(MEASURE)?, kinds);
+        faults.extend(views::unreadable(&browser.evaluate(views::TEXTS)?));
+        if view.paper {
+            faults.extend(views::cut_off(&browser.evaluate(views::CUT_OFF)?));
+        }
+        problems.extend(faults.into_iter().map(|fault| format!("{view}: {fault}")));
     }
     problems.extend(
         browser
@@ -237,7 +264,11 @@ mod tests {
         let scripts = "<script>console.error('planted')</script><script>planted()</script>";
         let image = "<img src='http://127.0.0.1:1/x.png'>";
         let wide = "<div style='width:500px'>x</div>";
-        let faults = found(&[&small, &bare, scripts, image, wide].concat()).unwrap();
+        let pale = "<p style='color:#bbb;background:#fff'>pale</p>";
+        let dark = "<style>@media (prefers-color-scheme:dark){body{background:#111}}</style>";
+        let paper = "<div style='overflow:auto'><div style='width:900px'>long</div></div>";
+        let faults =
+            found(&[&small, &bare, scripts, image, wide, pale, dark, paper].concat()).unwrap();
         for fault in [
             "no figure `time`",
             "\"small\" is empty: 30 x 200",
@@ -245,7 +276,10 @@ mod tests {
             "\"planted\"",
             "a script broke off",
             "asks for http://127.0.0.1:1/x.png",
-            "390 pixels wide: it is",
+            "on a phone: it is",
+            "on a desktop: `pale` has a contrast of 1.9",
+            "in the dark: `x` has a contrast of 1.1",
+            "on paper: 198 pixels of what begins with `long` are cut off",
         ] {
             assert!(
                 faults.iter().any(|it| it.contains(fault)),

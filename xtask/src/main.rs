@@ -54,6 +54,8 @@ enum Verb {
     BenchPeers(peers::Command),
     /// Hold the API against its OpenAPI document, with requests that schemathesis makes up.
     Schemathesis(schemathesis::Arguments),
+    /// Open pages in headless Chromium, as a phone, a desktop, in the dark and on paper, and say what is wrong with them.
+    Look(browser::Arguments),
     /// Format check, clippy, tidy and tests, as the continuous integration runs them.
     Ci,
     /// Check the invariants of the architecture.
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Verb::Cost(arguments) => cost::run(&arguments),
         Verb::BenchPeers(arguments) => peers::run(&arguments),
         Verb::Schemathesis(arguments) => schemathesis::run(&arguments),
+        Verb::Look(arguments) => browser::run(&arguments),
         Verb::Ci => ci::run(),
         Verb::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };

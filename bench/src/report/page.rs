@@ -152,7 +152,7 @@ fn drawn(figure: &Figure) -> Markup {
             @if !figure.legend.is_empty() {
                 ul.legend {
                     @for (index, name) in figure.legend.iter().enumerate() {
-                        li { i class=(format!("k{}", series(index))) {} (name) }
+                        li { i class=(series("k", index)) {} (name) }
                     }
                 }
             }

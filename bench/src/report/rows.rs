@@ -190,7 +190,11 @@ pub fn remarks(rows: &[Row]) -> Vec<String> {
     let of = |row: &Row| {
         let stalls = (row.stalls > 0).then(|| {
             let longest = time(number(row.longest_stall_ns));
-            format!("{} stalled intervals, {longest} at the longest", row.stalls)
+            let s = if row.stalls == 1 { "" } else { "s" };
+            format!(
+                "{} stalled interval{s}, {longest} at the longest",
+                row.stalls
+            )
         });
         let drift = row.drift.filter(|drift| drift.abs() > DRIFT);
         let drift = drift.map(|drift| format!("{} from beginning to end", signed(drift)));

@@ -7,7 +7,7 @@ use super::shell::escaped;
 
 /// Width of a plot, in its own units, which are about pixels on a phone.
 pub(super) const WIDTH: f64 = 440.0;
-/// Different colours of series; more are drawn in the same again.
+/// Different colours of series; more are drawn in the same again, dashed and then dotted.
 pub(super) const COLORS: usize = 8;
 
 /// A drawing.
@@ -139,14 +139,29 @@ impl Svg {
     }
 }
 
-/// The class of a series.
-pub(super) fn series(index: usize) -> usize {
-    index % COLORS
+/// The classes of a series: `first`, which says of what (`c` for a line, `k` for a swatch), with its color, and its dashes.
+pub(super) fn series(first: &str, index: usize) -> String {
+    let color = index % COLORS;
+    match index / COLORS {
+        0 => format!("{first}{color}"),
+        1 => format!("{first}{color} dashed"),
+        _ => format!("{first}{color} dotted"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn series_of_one_color_have_other_dashes() {
+        assert_eq!(series("c", 0), "c0");
+        assert_eq!(series("c", COLORS + 2), "c2 dashed");
+        let mut all: Vec<String> = (0..3 * COLORS).map(|index| series("k", index)).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 3 * COLORS);
+    }
 
     #[test]
     fn texts_cannot_break_out() {

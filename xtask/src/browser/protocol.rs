@@ -104,6 +104,15 @@ impl Browser {
         }
     }
 
+    /// What a script says, which must end with JSON as text.
+    pub(super) fn evaluate(&mut self, script: &str) -> Result<Value> {
+        let question = json!({"expression": script, "returnByValue": true});
+        let answer = self.ask("Runtime.evaluate", question)?;
+        let text = answer["result"]["value"].as_str();
+        let text = text.with_context(|| format!("the page has no answer: {answer}"))?;
+        serde_json::from_str(text).context("failed to measure the page")
+    }
+
     /// Everything that the browser told unasked.
     pub(super) fn events(&self) -> &[Value] {
         &self.events

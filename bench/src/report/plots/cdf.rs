@@ -37,7 +37,11 @@ pub(super) fn figures(record: &Record) -> Vec<Figure> {
             .iter()
             .take(COLORS)
             .map(|cell| (cell.cell.device(), cell.histogram()));
-        figure(&format!("Latency: {job}"), &lines.collect::<Vec<_>>())
+        let shown = match cells.len() {
+            all if all > COLORS => format!("Latency: {job} (the first {COLORS} of {all} devices)"),
+            _ => format!("Latency: {job}"),
+        };
+        figure(&shown, &lines.collect::<Vec<_>>())
     });
     let faulted = record.cells.iter().filter_map(|cell| {
         let mut clean = Histogram::default();
@@ -89,7 +93,7 @@ fn figure(title: &str, lines: &[(String, Histogram)]) -> Figure {
     svg.axis_x(&x, (TOP, BOTTOM), "completion latency", time);
     for (index, (_, histogram)) in lines.iter().enumerate() {
         svg.path(
-            &format!("line c{}", series(index)),
+            &format!("line {}", series("c", index)),
             &steps(histogram, &x, &y),
         );
     }

@@ -55,19 +55,19 @@ pub(super) fn figure(record: &Record) -> Option<Figure> {
         "requests in flight",
     );
     for (index, (name, points)) in curves.iter().enumerate() {
-        let color = series(index);
+        let color = series("c", index);
         let medians: Vec<(f64, f64)> = points
             .iter()
             .filter_map(|(depth, values)| {
                 Some((x.at((*depth).into()), y.at(sample::median(values)?)))
             })
             .collect();
-        svg.path(&format!("line c{color}"), &medians);
+        svg.path(&format!("line {color}"), &medians);
         for ((depth, values), place) in points.iter().zip(&medians) {
             let low = values.iter().copied().fold(f64::MAX, f64::min);
             let high = values.iter().copied().fold(0.0, f64::max);
             svg.line(
-                &format!("whisker c{color}"),
+                &format!("whisker {color}"),
                 (place.0, y.at(low)),
                 (place.0, y.at(high)),
             );
@@ -77,7 +77,7 @@ pub(super) fn figure(record: &Record) -> Option<Figure> {
                 si(low),
                 si(high)
             );
-            svg.point(&format!("dot c{color}"), *place, &note);
+            svg.point(&format!("dot {color}"), *place, &note);
         }
     }
     Some(Figure::new(

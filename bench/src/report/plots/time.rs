@@ -55,7 +55,7 @@ fn figure(cell: &CellResult) -> Figure {
         let points: Vec<_> = points
             .map(|(at, iops)| (x.at(middle(at)), y.at(*iops)))
             .collect();
-        svg.path(&format!("line thin c{}", series(index)), &points);
+        svg.path(&format!("line thin {}", series("c", index)), &points);
     }
     for mark in cell.runs.iter().take(1).flat_map(|run| &run.marks) {
         let at = x.at(number(mark.at_ns));

@@ -22,6 +22,9 @@ Examples:
   bvecctl bench report out/result.json --html out/report.html
   bvecctl bench report out/result.json --csv runs.csv --markdown table.md --junit junit.xml";
 
+/// So many remarks are below the tables.
+const REMARKS_MAX: usize = 5;
+
 /// Which file, and what to make of it.
 #[derive(Debug, Args)]
 pub(crate) struct Report {
@@ -105,7 +108,17 @@ pub(super) fn table(record: &Record) -> String {
     let drawn = tables
         .into_iter()
         .map(|(device, rows)| format!("{device}\n{}", draw(&heads, right, &rows, 1)));
-    let remarks = rows::remarks(&rows);
-    let remarks = (!remarks.is_empty()).then(|| remarks.join("\n"));
-    drawn.chain(remarks).collect::<Vec<_>>().join("\n\n")
+    drawn.chain(remarks(&rows)).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The first remarks; a page has columns for all.
+fn remarks(rows: &[Row]) -> Option<String> {
+    let all = rows::remarks(rows);
+    let mut shown: Vec<String> = all.iter().take(REMARKS_MAX).cloned().collect();
+    if let more @ 1.. = all.len().saturating_sub(REMARKS_MAX) {
+        shown.push(format!(
+            "and {more} more with stalls or drift; the page (--html) and --csv have all"
+        ));
+    }
+    (!shown.is_empty()).then(|| shown.join("\n"))
 }
