@@ -28,7 +28,8 @@ pub enum Logs {
     None,
     /// Bandwidth, IOPS and a histogram of latencies, each so long.
     Averaged(Duration),
-    /// A line a request, put together to intervals of this length. It costs time and memory.
+    /// A line a request, put together to intervals of this length. It costs time and memory. A request that fails has
+    /// none, and does not end the job unless it verifies.
     Requests(Duration),
 }
 

@@ -82,11 +82,11 @@ impl Record {
         }
     }
 
-    /// Whether every run did I/O, without errors, and left no pins.
+    /// Whether every run did I/O, with no errors but those of rules, and left no pins.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let runs = || self.cells.iter().flat_map(|cell| &cell.runs);
-        runs().all(|run| run.job.is_good() && run.job.iops > 0.0)
+        runs().all(RunResult::is_good)
     }
 }
 
@@ -218,6 +218,26 @@ pub(crate) mod tests {
         assert!(record.is_good());
     }
 
+    #[test]
+    fn errors_that_rules_made_are_no_fault_of_the_device() {
+        let mut record = record();
+        let part = Part::of(record.cells[0].histogram());
+        let run = &mut record.cells[0].runs[0];
+        run.job.errors = 3;
+        run.split = Some(Split {
+            clean: part.clone(),
+            faulted: part,
+            drained: 0,
+            failed: 3,
+            unmatched: 0,
+            events_lost: 0,
+        });
+        assert!(record.is_good());
+        record.cells[0].runs[0].job.errors = 4;
+        assert_eq!(record.cells[0].runs[0].unexplained_errors(), 1);
+        assert!(!record.is_good());
+    }
+
     const RESULT: &str = include_str!("../../docs/schemas/bench-result.schema.json");
     const COMPARISON: &str = include_str!("../../docs/schemas/bench-compare.schema.json");
     const STANDING: &str = include_str!("../../docs/schemas/bench-peers.schema.json");
@@ -240,6 +260,7 @@ pub(crate) mod tests {
             clean,
             faulted,
             drained: 0,
+            failed: 0,
             unmatched: 1,
             events_lost: 0,
         });

@@ -306,6 +306,7 @@ mod tests {
                 clean: Part::of(run.histogram.clone()),
                 faulted: Part::of(vec![(50_000_000, 9)].into()),
                 drained: 0,
+                failed: 0,
                 unmatched: 0,
                 events_lost: 0,
             });

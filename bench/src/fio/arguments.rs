@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Bound, Order};
+use crate::fio_log::Logs;
 
 /// The options that every run has. fio takes them as defaults that the job file may override.
 pub(super) fn arguments(order: &Order<'_>) -> Vec<OsString> {
@@ -29,6 +30,13 @@ pub(super) fn arguments(order: &Order<'_>) -> Vec<OsString> {
         arguments.push(with_path("--iomem=mmapshared:", file));
     }
     arguments.push(format!("--randseed={}", order.seed).into());
+    if let Logs::Requests(_) = order.logs
+        && !order.job.verifies
+    {
+        // Rules may fail requests, and it is the others that are looked at as well. A request that fails is in no
+        // log, and counts as an error (`io_completed` in `io_u.c`).
+        arguments.push("--continue_on_error=io".into());
+    }
     match order.bound {
         Bound::Time(time) => {
             arguments.push("--time_based".into());

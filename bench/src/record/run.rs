@@ -42,6 +42,31 @@ pub struct RunResult {
     pub raw: Option<String>,
 }
 
+impl RunResult {
+    /// Whether it did I/O, with no errors but those of rules, without wrong data, and left no pins.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let job = self.unexplained();
+        job.is_good() && job.iops > 0.0
+    }
+
+    /// The numbers that every job has, without the errors that rules made.
+    #[must_use]
+    pub fn unexplained(&self) -> JobResult {
+        JobResult {
+            errors: self.unexplained_errors(),
+            ..self.job.clone()
+        }
+    }
+
+    /// Requests that failed and that no rule failed.
+    #[must_use]
+    pub fn unexplained_errors(&self) -> u64 {
+        let failed = self.split.as_ref().map_or(0, |split| split.failed);
+        self.job.errors.saturating_sub(failed)
+    }
+}
+
 /// Percentiles of completion latencies in ns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
@@ -122,6 +147,9 @@ pub struct Split {
     /// slowest.
     #[serde(default)]
     pub drained: u64,
+    /// Requests that a rule failed, by the daemon's account, in none of both: fio has no latency of them.
+    #[serde(default)]
+    pub failed: u64,
     /// Requests on which a rule fired by the daemon's account, and that fio's log does not have: those
     /// before or after the job, or those that the block layer merged.
     pub unmatched: u64,

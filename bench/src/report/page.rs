@@ -102,18 +102,14 @@ fn verdict(record: &Record) -> Markup {
         wrong.push("The session did not come to its end; this is what was finished.".to_owned());
     }
     for cell in &record.cells {
-        for run in cell
-            .runs
-            .iter()
-            .filter(|run| !run.job.is_good() || run.job.iops <= 0.0)
-        {
+        for run in cell.runs.iter().filter(|run| !run.is_good()) {
             wrong.push(format!("{}: {}", cell.cell, wrong_with(run)));
         }
     }
     wrong.extend(copied(record));
     html! {
         @if wrong.is_empty() {
-            div.verdict { "Every run did I/O, without an error, without wrong data, and left no pin behind." }
+            div.verdict { "Every run did I/O, without an error but those that rules made, without wrong data, and left no pin behind." }
         } @else {
             div.verdict.wrong { ul { @for what in wrong { li { (what) } } } }
         }
@@ -139,8 +135,12 @@ fn copied(record: &Record) -> Vec<String> {
 fn wrong_with(run: &RunResult) -> String {
     let job = &run.job;
     format!(
-        "round {}: {} errors, {} verify errors, {} pins left, {:.0} IOPS",
-        run.round, job.errors, job.verify_errors, job.pins_outstanding, job.iops
+        "round {}: {} errors that no rule made, {} verify errors, {} pins left, {:.0} IOPS",
+        run.round,
+        run.unexplained_errors(),
+        job.verify_errors,
+        job.pins_outstanding,
+        job.iops
     )
 }
 
@@ -188,7 +188,7 @@ fn table_row(row: &Row, columns: &[Column]) -> Markup {
         .is_some_and(|rule| (row.pins_per_io - number(rule)).abs() > 0.05);
     let wrong = |column: &str| match column {
         "pins" => pins_differ || row.pins_outstanding != 0,
-        "errors" => row.errors > 0,
+        "errors" => row.errors > row.failed_by_rules,
         _ => false,
     };
     html! {
@@ -235,7 +235,7 @@ fn faults(record: &Record) -> Markup {
         div.scroll {
             table {
                 thead { tr {
-                    @for head in ["run", "faulted", "clean p50", "clean p99", "clean p99.9", "faulted p50", "faulted p99", "drained", "unmatched", "events lost"] {
+                    @for head in ["run", "faulted", "clean p50", "clean p99", "clean p99.9", "faulted p50", "faulted p99", "failed", "drained", "unmatched", "events lost"] {
                         th { (head) }
                     }
                 } }
@@ -249,6 +249,7 @@ fn faults(record: &Record) -> Markup {
                             td { (ns(split.clean.percentiles_ns.p99_9)) }
                             td { (ns(split.faulted.percentiles_ns.p50)) }
                             td { (ns(split.faulted.percentiles_ns.p99)) }
+                            td { (split.failed) }
                             td { (split.drained) }
                             td { (split.unmatched) }
                             td { (split.events_lost) }
@@ -258,7 +259,7 @@ fn faults(record: &Record) -> Markup {
             }
         }
         p.soft {
-            "Drained requests are on neither side: fio waited for them together after the job's time, and they have the latency of \
+            "Failed requests are those that a rule failed: fio has no latency of them. Drained requests are on neither side: fio waited for them together after the job's time, and they have the latency of \
              the slowest."
         }
     }
@@ -289,6 +290,7 @@ mod tests {
                 clean: part(50_000),
                 faulted: part(50_000_000),
                 drained: 0,
+                failed: 0,
                 unmatched: 0,
                 events_lost: 0,
             });

@@ -47,6 +47,8 @@ pub struct Row {
     pub steady_runs: usize,
     /// Requests that failed or came back wrong, of all runs.
     pub errors: u64,
+    /// Requests that rules failed, of all runs.
+    pub failed_by_rules: u64,
 }
 
 /// The rows of a record, those of a device together, in the order in which devices first appear.
@@ -108,6 +110,10 @@ fn row(cell: &CellResult) -> Row {
             .count(),
         errors: runs()
             .map(|run| run.job.errors + run.job.verify_errors)
+            .sum(),
+        failed_by_rules: runs()
+            .filter_map(|run| run.split.as_ref())
+            .map(|split| split.failed)
             .sum(),
     }
 }

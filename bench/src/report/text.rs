@@ -115,7 +115,7 @@ pub fn markdown(record: &Record) -> String {
 /// A test case a cell, failed if a run had errors, left pins or did nothing; what is missing is skipped.
 #[must_use]
 pub fn junit(record: &Record) -> String {
-    let bad = |run: &&RunResult| !run.job.is_good() || run.job.iops <= 0.0;
+    let bad = |run: &&RunResult| !run.is_good();
     let failures = record
         .cells
         .iter()
@@ -139,7 +139,11 @@ pub fn junit(record: &Record) -> String {
                 let _ = writeln!(
                     text,
                     "><failure message=\"round {}: {} errors, {} verify errors, {} pins left, {:.0} IOPS\"/></testcase>",
-                    run.round, job.errors, job.verify_errors, job.pins_outstanding, job.iops
+                    run.round,
+                    run.unexplained_errors(),
+                    job.verify_errors,
+                    job.pins_outstanding,
+                    job.iops
                 );
             }
         }

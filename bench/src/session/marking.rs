@@ -139,6 +139,7 @@ fn faulted(event: &Event, device: u32, to_epoch_ns: u64) -> Option<Faulted> {
     Some(Faulted {
         at_ms: event.time_ns.saturating_add(to_epoch_ns) / 1_000_000,
         offset_bytes: event.sector?.0 * SECTOR_BYTES,
+        failed: event.result.is_some_and(|result| result < 0),
     })
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Faulted {
     pub(super) at_ms: u64,
     /// Where it began on the device.
     pub(super) offset_bytes: u64,
+    /// Whether it was committed with an error.
+    pub(super) failed: bool,
 }
 
 /// How a job ended.
@@ -90,7 +92,8 @@ pub(super) fn split(
     }
     let mut hit: BTreeSet<usize> = BTreeSet::new();
     let mut unmatched = 0;
-    for fault in faulted {
+    // fio logs no request that failed.
+    for fault in faulted.iter().filter(|fault| !fault.failed) {
         let place = by_place.range(..=fault.offset_bytes).next_back();
         let covers = |index: &&usize| {
             let request = &requests[**index];
@@ -128,10 +131,15 @@ pub(super) fn split(
     Split {
         clean: Part::of(clean),
         faulted: Part::of(late),
-        drained: u64::try_from(drained.len()).unwrap_or(u64::MAX),
+        drained: number_of(drained.len()),
+        failed: number_of(faulted.iter().filter(|fault| fault.failed).count()),
         unmatched,
         events_lost,
     }
+}
+
+fn number_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -154,6 +162,7 @@ mod tests {
         Faulted {
             at_ms,
             offset_bytes,
+            failed: false,
         }
     }
 
@@ -196,6 +205,17 @@ mod tests {
         let split = split(&requests, &[fault(1056, 0)], NONE, 0);
         assert_eq!((split.clean.ios, split.faulted.ios), (2, 1));
         assert!(split.faulted.percentiles_ns.p50 > 69_000_000, "{split:?}");
+    }
+
+    #[test]
+    fn what_failed_has_no_line_of_fios() {
+        let failed = Faulted {
+            failed: true,
+            ..fault(1000, 0)
+        };
+        let split = split(&[request(1000, 0, 10_000)], &[failed], NONE, 0);
+        assert_eq!((split.clean.ios, split.faulted.ios), (1, 0));
+        assert_eq!((split.failed, split.unmatched), (1, 0));
     }
 
     #[test]

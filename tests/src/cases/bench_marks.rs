@@ -6,10 +6,12 @@ use crate::daemon::{Daemon, block_devices};
 use crate::outcome::{Case, Outcome, need_program};
 use crate::programs::bvecctl;
 
-use super::bench_sessions::{matrix, processes, record, runs};
+use super::bench_sessions::{RESULT, matrix, processes, record, runs};
+use super::schemas::faults;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("bench::marks_are_of_the_run_that_counts", of_the_run).within(120),
+    Case::new("bench::failed_requests_end_no_run", failing).within(120),
     Case::new("bench::a_mark_that_cannot_be_made_is_told", not_made).within(120),
 ];
 
@@ -39,6 +41,37 @@ fn of_the_run() -> Outcome {
     // This machine's clock counts no instructions, and nothing says that it did.
     assert!(run["cost"].get("guest_instructions_per_io").is_none());
     assert!(found["environment"].get("counts_instructions").is_none());
+    daemon.stop();
+    Outcome::Passed
+}
+
+/// fio goes on, and what failed is the rule's: not an answer that is bad.
+fn failing() -> Outcome {
+    need_program!("fio");
+    let daemon = Daemon::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("failing.toml");
+    let groups = "[[group]]\n[[group.mark]]\nat_ms = 0\n\
+                  add = { bad = 'fail(status=IOERR) where op=read when prob=5%' }\n";
+    fs::write(&file, matrix(1, 1000, groups)).unwrap();
+    let out = directory.path().join("out");
+    let words = ["bench", "run", file.to_str().unwrap(), "--out"];
+    let words = [&words[..], &[out.to_str().unwrap()]].concat();
+    bvecctl(&daemon.socket(), &words).good();
+    let found = record(&out).unwrap();
+    assert_eq!(faults(RESULT, &found), Vec::<String>::new(), "{found}");
+    let run = &found["cells"][0]["runs"][0];
+    let split = &run["split"];
+    let count = |value: &serde_json::Value| value.as_u64().unwrap();
+    assert!(count(&split["failed"]) > 0, "{split}");
+    assert_eq!(run["errors"], split["failed"], "{split}");
+    assert_eq!(
+        (count(&split["unmatched"]), count(&split["faulted"]["ios"])),
+        (0, 0)
+    );
+    // It went on to the end of its time.
+    let clean = count(&split["clean"]["ios"]);
+    assert!(clean > 10 * count(&split["failed"]), "{split}");
     daemon.stop();
     Outcome::Passed
 }

@@ -13,7 +13,7 @@ use clap::Args;
 
 use super::progress::Following;
 use super::report::{table, write};
-use super::{Run, is_right, scenario, wrong};
+use super::{Run, scenario, wrong};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -129,12 +129,12 @@ pub(super) fn measure(run: &Run, context: &Context) -> Result<(Record, ::bench::
 /// Says what is wrong with runs, and whether something is.
 pub(super) fn judged(record: &Record) -> Exit {
     for cell in &record.cells {
-        for run in cell.runs.iter().filter(|run| !is_right(&run.job)) {
+        for run in cell.runs.iter().filter(|run| !run.is_good()) {
             note(format!(
                 "the answer of {}, round {}, is bad: {}",
                 cell.cell,
                 run.round,
-                wrong(&run.job)
+                wrong(&run.unexplained())
             ));
         }
     }
