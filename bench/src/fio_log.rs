@@ -49,6 +49,8 @@ pub struct Log {
 pub struct Request {
     /// The client that made it, from 1.
     pub client: u32,
+    /// Whether its pages supply the data.
+    pub is_source: bool,
     /// When it was complete, in ms since 1970.
     pub done_ms: u64,
     /// How long it took, in ns.
@@ -169,13 +171,16 @@ fn spread(lines: &[(Origin, Line)], place: impl Fn(u64) -> usize, series: &mut [
 
 fn requests(directory: &Path, interval: Duration, direction: Direction) -> Result<Log> {
     let lines = lines(directory, "clat", direction)?;
-    let requests = lines.iter().map(|((client, _), (time, numbers))| Request {
-        client: *client,
-        done_ms: *time,
-        latency_ns: numbers[0],
-        bytes: numbers.get(2).copied().unwrap_or(0),
-        offset_bytes: numbers.get(3).copied().unwrap_or(0),
-    });
+    let requests = lines
+        .iter()
+        .map(|((client, way), (time, numbers))| Request {
+            client: *client,
+            is_source: *way == 1,
+            done_ms: *time,
+            latency_ns: numbers[0],
+            bytes: numbers.get(2).copied().unwrap_or(0),
+            offset_bytes: numbers.get(3).copied().unwrap_or(0),
+        });
     let requests: Vec<Request> = requests.collect();
     let ms = u64::try_from(interval.as_millis()).unwrap_or(1).max(1);
     let began_ms = requests.iter().map(Request::began_ms).min().unwrap_or(0);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::fault::Rule;
+use api::fault::{Op, Rule};
 use api::{Event, EventKind, call};
 use nix::time::{ClockId, clock_gettime};
 
@@ -138,6 +138,7 @@ fn faulted(event: &Event, device: u32, to_epoch_ns: u64) -> Option<Faulted> {
     is_it.then_some(())?;
     Some(Faulted {
         at_ms: event.time_ns.saturating_add(to_epoch_ns) / 1_000_000,
+        is_source: event.op == Some(Op::Write),
         offset_bytes: event.sector?.0 * SECTOR_BYTES,
         failed: event.result.is_some_and(|result| result < 0),
     })

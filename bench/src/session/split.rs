@@ -26,6 +26,8 @@ const ROUNDED_MS: u64 = 2;
 pub(super) struct Faulted {
     /// When it was committed, in ms since 1970.
     pub(super) at_ms: u64,
+    /// Whether its pages supplied the data.
+    pub(super) is_source: bool,
     /// Where it began on the device.
     pub(super) offset_bytes: u64,
     /// Whether it was committed with an error.
@@ -98,6 +100,7 @@ pub(super) fn split(
         let covers = |index: &&usize| {
             let request = &requests[**index];
             fault.offset_bytes < request.offset_bytes + request.bytes
+                && fault.is_source == request.is_source
                 && request.done_ms.abs_diff(fault.at_ms) <= APART_MS
         };
         let candidates = place.into_iter().flat_map(|(_, all)| all).filter(covers);
@@ -151,6 +154,7 @@ mod tests {
     fn request(done_ms: u64, offset_bytes: u64, latency_ns: u64) -> Request {
         Request {
             client: 1,
+            is_source: false,
             done_ms,
             latency_ns,
             bytes: 8192,
@@ -161,6 +165,7 @@ mod tests {
     const fn fault(at_ms: u64, offset_bytes: u64) -> Faulted {
         Faulted {
             at_ms,
+            is_source: false,
             offset_bytes,
             failed: false,
         }
@@ -205,6 +210,20 @@ mod tests {
         let split = split(&requests, &[fault(1056, 0)], NONE, 0);
         assert_eq!((split.clean.ios, split.faulted.ios), (2, 1));
         assert!(split.faulted.percentiles_ns.p50 > 69_000_000, "{split:?}");
+    }
+
+    #[test]
+    fn a_write_is_no_read_at_its_place() {
+        let write = Request {
+            is_source: true,
+            ..request(1002, 0, 50_000_000)
+        };
+        let fault = Faulted {
+            is_source: true,
+            ..fault(1000, 0)
+        };
+        let split = split(&[request(1000, 0, 10_000), write], &[fault], NONE, 0);
+        assert!(split.faulted.percentiles_ns.p50 > 49_000_000, "{split:?}");
     }
 
     #[test]
