@@ -141,8 +141,10 @@ impl Attempt<'_> {
         killed.map_err(Error::system("end QEMU"))?;
 
         let exited = matches!(end, End::Exited(_));
-        if let (Some(Err(error)), false, true) = (&unpacked, exited, monitor.has_sent()) {
-            progress.warn(format!("failed to {error}"));
+        if let (Some(Err(error)), false, true) = (&unpacked, exited, monitor.sends()) {
+            progress.warn(format!(
+                "not all files came out of the guest: failed to {error}"
+            ));
         }
         let says = move || format!("QEMU ended ({status}): {}", read_log(&mut log));
         let result = outcome(end, monitor.ready.take(), self.accelerator, says);

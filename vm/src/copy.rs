@@ -1,6 +1,6 @@
 //! Files into the guest and out of it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use cpio::newc::Reader;
+use tempfile::NamedTempFile;
 
 use crate::error::{At, Error};
 
@@ -128,14 +129,15 @@ fn entry<R: Read>(
             reader.finish()
         }
         _ => {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            // A link that is in the way must not be written through.
-            let _ = fs::remove_file(&path);
-            let file = File::create_new(&path)?;
-            file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
-            reader.to_writer(file)
+            let parent = path.parent().unwrap_or(Path::new("."));
+            fs::create_dir_all(parent)?;
+            // Whole or not at all, where a guest ends meanwhile; and a link that is in the way is replaced.
+            let file = NamedTempFile::new_in(parent)?;
+            let permissions = fs::Permissions::from_mode(mode & 0o777);
+            file.as_file().set_permissions(permissions)?;
+            let input = reader.to_writer(file.as_file())?;
+            file.persist(&path).map_err(|failed| failed.error)?;
+            Ok(input)
         }
     }
 }
@@ -206,6 +208,29 @@ mod tests {
         assert_eq!(
             fs::read_link(dir.path().join("out/r/link")).unwrap(),
             Path::new("file")
+        );
+    }
+
+    #[test]
+    fn half_a_file_replaces_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let requests = [CopyOut {
+            guest: "/tmp/r".into(),
+            dir: dir.path().into(),
+        }];
+        fs::write(dir.path().join("r"), "of an earlier run").unwrap();
+        let bytes = archive(&[("0/r", 0o100_644, "of a guest that ends meanwhile")]);
+        assert!(unpack(&mut &bytes[..130], &requests).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(
+            fs::read(dir.path().join("r")).unwrap(),
+            b"of an earlier run"
+        );
+        unpack(&mut bytes.as_slice(), &requests).unwrap();
+        assert!(
+            fs::read(dir.path().join("r"))
+                .unwrap()
+                .starts_with(b"of a guest")
         );
     }
 

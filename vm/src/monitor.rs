@@ -29,6 +29,10 @@ const POWER_OFF: Duration = Duration::from_secs(5);
 /// How long a guest that was told to end may take for it: its command's patience, and time to send its files.
 const ENDING: Duration = PATIENCE.saturating_add(Duration::from_secs(40));
 
+/// Signals that come closer together are of one wish: timeout(1) sends its own to the program and to its group, and a
+/// terminal that closes may hang up twice.
+const ONE_WISH: Duration = Duration::from_secs(1);
+
 /// Limits on the guest's time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -109,7 +113,16 @@ pub(crate) struct Monitor<'a> {
     dying: Option<(String, Instant)>,
     done: Option<Instant>,
     /// Why the guest was told to end, and when.
-    ending: Option<(Cause, Instant)>,
+    ending: Option<Ending>,
+}
+
+/// A guest that was told to end.
+#[derive(Debug)]
+struct Ending {
+    cause: Cause,
+    since: Instant,
+    /// Whether its command was killed since.
+    killed: bool,
 }
 
 impl<'a> Monitor<'a> {
@@ -134,6 +147,11 @@ impl<'a> Monitor<'a> {
     /// Whether the guest has sent everything.
     pub(crate) const fn has_sent(&self) -> bool {
         self.done.is_some()
+    }
+
+    /// Whether the command has ended, so that the guest sends its files.
+    pub(crate) const fn sends(&self) -> bool {
+        self.code.is_some()
     }
 
     /// Watches until the guest has ended or is to be ended.
@@ -163,7 +181,10 @@ impl<'a> Monitor<'a> {
             }
             if let Some(signal) = signals.received() {
                 let cause = Cause::Interrupted { signal };
-                if self.ending.is_some() || !self.tell(control, signal, &cause) {
+                let again = self.ending.as_ref().map(|ending| ending.since.elapsed());
+                if again.is_some_and(|after| after >= ONE_WISH)
+                    || again.is_none() && !self.tell(control, signal, cause.clone())
+                {
                     return Ok(End::Dead(cause));
                 }
             }
@@ -221,17 +242,15 @@ impl<'a> Monitor<'a> {
     }
 
     /// Tells the guest to end its command and to send what it has; false if it does not listen.
-    fn tell(&mut self, control: &mut UnixStream, signal: i32, cause: &Cause) -> bool {
+    fn tell(&mut self, control: &mut UnixStream, signal: i32, cause: Cause) -> bool {
         if self.ready.is_none() || !self.limits.listens {
             return false;
         }
-        // A socket has room for a line, or the guest is dead and has not read any.
-        let order = Order::End(signal).to_string();
-        if control.write_all(order.as_bytes()).is_err() {
+        if !order(control, signal) {
             return false;
         }
         let patience = PATIENCE.as_secs();
-        self.progress.warn(match cause {
+        self.progress.warn(match &cause {
             Cause::TimedOut { limit_s } => {
                 format!("{limit_s} s are over: the guest's command gets {patience} s to end")
             }
@@ -239,7 +258,11 @@ impl<'a> Monitor<'a> {
                 "the guest's command was told to end and gets {patience} s; a second signal ends the guest at once"
             ),
         });
-        self.ending = Some((cause.clone(), Instant::now()));
+        self.ending = Some(Ending {
+            cause,
+            since: Instant::now(),
+            killed: false,
+        });
         true
     }
 
@@ -254,17 +277,21 @@ impl<'a> Monitor<'a> {
         if self.done.is_some_and(|since| since.elapsed() >= POWER_OFF) {
             return Some(self.gone());
         }
-        if let Some((cause, since)) = &self.ending {
+        if let Some(ending) = &mut self.ending {
             // What it was told outlasts the limit on its time.
-            return (self.done.is_none() && since.elapsed() >= ENDING)
-                .then(|| End::Dead(cause.clone()));
+            if self.code.is_none() && !ending.killed && ending.since.elapsed() >= PATIENCE {
+                ending.killed = true;
+                order(control, Signal::SIGKILL as i32);
+            }
+            return (self.done.is_none() && ending.since.elapsed() >= ENDING)
+                .then(|| End::Dead(ending.cause.clone()));
         }
         let total = self.limits.total.filter(|limit| elapsed >= *limit);
         if let Some(limit) = total.filter(|_| self.done.is_none()) {
             let cause = Cause::TimedOut {
                 limit_s: limit.as_secs(),
             };
-            if !self.limits.sends || !self.tell(control, Signal::SIGTERM as i32, &cause) {
+            if !self.limits.sends || !self.tell(control, Signal::SIGTERM as i32, cause.clone()) {
                 return Some(End::Dead(cause));
             }
         }
@@ -286,7 +313,11 @@ impl<'a> Monitor<'a> {
         }
         if self.done.is_none() {
             match (&self.ending, self.limits.total) {
-                (Some((_, since)), _) => until(since.duration_since(self.start) + ENDING),
+                (Some(ending), _) => {
+                    let since = ending.since.duration_since(self.start);
+                    let sends = ending.killed || self.code.is_some();
+                    until(since + if sends { ENDING } else { PATIENCE });
+                }
                 (None, Some(limit)) => until(limit),
                 (None, None) => {}
             }
@@ -306,8 +337,8 @@ impl<'a> Monitor<'a> {
         if let Some((line, _)) = self.dying.take() {
             return End::Dead(Cause::Panicked { line });
         }
-        if let Some((cause, _)) = self.ending.take() {
-            return End::Dead(cause);
+        if let Some(ending) = self.ending.take() {
+            return End::Dead(ending.cause);
         }
         match (self.done, self.code, self.failure.take()) {
             (_, _, Some(failure)) => End::Failed(failure),
@@ -315,6 +346,13 @@ impl<'a> Monitor<'a> {
             _ => End::Gone,
         }
     }
+}
+
+/// Gives an order; false if the guest cannot get it. A socket has room for a line, or the guest is dead and has not
+/// read any.
+fn order(control: &mut UnixStream, signal: i32) -> bool {
+    let order = Order::End(signal).to_string();
+    control.write_all(order.as_bytes()).is_ok()
 }
 
 /// Reads without waiting; false at the end of the stream.

@@ -15,7 +15,7 @@ pub const PLAN_PATH: &str = "/bvecd/plan.json";
 /// shows that.
 pub const COUNTS: &str = "BVECD_COUNTS_INSTRUCTIONS";
 
-/// How long a command may take to end once it was told to; then it is killed.
+/// How long a command may take to end once it was told to, by the host's clock; then it is killed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The ports between guest and host, by name (`/sys/class/virtio-ports/*/name`).
@@ -51,7 +51,7 @@ pub struct Plan {
 /// What the host wants of a guest that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Send this signal to the command, and kill it if it does not end of it.
+    /// Send this signal to the command and what it has started.
     End(i32),
 }
 

@@ -51,6 +51,8 @@ pub struct Vm {
     /// The longest time from power on to the end. If there is something to come back, the command is told to end
     /// then and gets [`PATIENCE`](crate::plan::PATIENCE) for it.
     pub timeout: Option<Duration>,
+    /// A first Ctrl-C or SIGTERM tells the command to end, and its files come back; else it ends the guest at once.
+    pub patient: bool,
     /// Connects the command to this process's terminal.
     pub interactive: bool,
     /// Says nothing about fetching, building and booting.
@@ -88,6 +90,7 @@ impl Vm {
             copy_in: Vec::new(),
             copy_out: Vec::new(),
             timeout: None,
+            patient: true,
             interactive: false,
             quiet: false,
         }
@@ -145,7 +148,7 @@ impl Vm {
                 boot: BOOT_LIMIT,
                 total: self.timeout,
                 until_ready: false,
-                listens: !self.interactive,
+                listens: self.patient && !self.interactive,
                 sends: !self.copy_out.is_empty(),
             },
             talkative: false,

@@ -34,7 +34,7 @@ const FULL: Duration = Duration::from_secs(4 * 60 * 60);
 /// ends before the guest does, so that a device it would leave is told. A signal that ends the bench, which then
 /// saves what it has, leaves the shell to see to the daemon.
 const SCRIPT: &str = r#"
-trap : INT TERM
+trap 'told=1' HUP INT TERM
 setsid bvecd --log warn &
 daemon=$!
 left=100
@@ -43,7 +43,7 @@ until bvecctl features >/dev/null 2>&1; do
     [ "$left" -gt 0 ] || { echo "bench: bvecd does not answer" >&2; exit 125; }
     sleep 0.1
 done
-bvecctl bench "$@"
+[ -z "$told" ] && bvecctl bench "$@"
 code=$?
 kill "$daemon"
 wait "$daemon" || { echo "bench: bvecd ended with $?" >&2; exit 125; }

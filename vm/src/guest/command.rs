@@ -14,7 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
 
-use super::{Failure, orders, ports};
+use super::orders::Orders;
+use super::{Failure, ports};
 use crate::plan::{Plan, port};
 
 /// The terminal of an interactive guest: the first virtio console.
@@ -57,10 +58,13 @@ pub(super) fn run(plan: &Plan, orders: File) -> Result<u8, Failure> {
     drop(command);
     let code = match child {
         Ok(child) => {
-            if plan.terminal.is_none() {
-                orders::obey(orders, pid_of(child.id())?);
+            let child = pid_of(child.id())?;
+            let orders = plan.terminal.is_none().then(|| Orders::obey(orders, child));
+            let code = wait_for(child)?;
+            if let Some(orders) = orders {
+                orders.wait_for_the_rest();
             }
-            wait_for(pid_of(child.id())?)?
+            code
         }
         Err(error) => {
             // As a shell does: 127 for a program that is not there, 126 for one that cannot run.

@@ -88,7 +88,15 @@ impl Archive {
     /// shrinks while it is sent is filled up with zeros: the header has gone out already.
     fn file(&mut self, path: &Path, builder: Builder, length: u64) -> io::Result<()> {
         const IN_MEMORY_BYTES: u64 = 1 << 20;
-        let mut file = File::open(path)?;
+        let mut file = match File::open(path) {
+            // Who still writes there renames and removes.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.notes
+                    .push(format!("left out {}: it is gone", path.display()));
+                return Ok(());
+            }
+            other => other?,
+        };
         if length < IN_MEMORY_BYTES {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;

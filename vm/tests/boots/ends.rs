@@ -67,14 +67,28 @@ fn a_hang_ends_with_its_time() {
 fn what_is_finished_comes_back_when_time_is_up() {
     let dir = tempfile::tempdir().unwrap();
     let script = "trap '' TERM; echo half >result; sleep 1000; echo whole >result";
-    let options = ["--timeout", "15", "--copy-out", "result"];
+    let options = ["--timeout", "30", "--copy-out", "result"];
     let guest = Guest::new(&options, &["sh", "-c", script]);
     let ended = guest.current_dir(dir.path()).run();
     assert_eq!(ended.code, HARNESS, "{ended:?}");
-    assert!(ended.err.contains("15 s are over"), "{ended:?}");
+    assert!(ended.err.contains("30 s are over"), "{ended:?}");
     assert!(ended.err.contains("failed to finish in time"), "{ended:?}");
     let result = std::fs::read_to_string(dir.path().join("result")).unwrap();
     assert_eq!(result, "half\n");
+}
+
+/// A shell dies of SIGTERM at once; who still saves what it has is waited for.
+#[test]
+fn who_saves_what_it_has_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let saves = "trap 'sleep 2; echo saved >result; exit' TERM; while :; do sleep 0.1; done";
+    let script = format!("true; sh -c \"{saves}\"; echo more");
+    let options = ["--timeout", "30", "--copy-out", "result"];
+    let guest = Guest::new(&options, &["sh", "-c", &script]);
+    let ended = guest.current_dir(dir.path()).run();
+    assert_eq!(ended.code, HARNESS, "{ended:?}");
+    let result = std::fs::read_to_string(dir.path().join("result")).unwrap();
+    assert_eq!(result, "saved\n");
 }
 
 #[test]

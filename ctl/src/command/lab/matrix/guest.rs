@@ -97,6 +97,8 @@ impl Machine {
             optional_modules: optional.clone(),
             timeout: Some(Duration::from_secs(self.timeout)),
             quiet: true,
+            // What an experiment has said is here already, and the other guests are told by us.
+            patient: false,
             ..plain.clone()
         });
         Ok(guests.collect())
