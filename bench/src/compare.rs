@@ -160,8 +160,17 @@ type Pairs<'a> = Vec<(&'a Values, &'a Values)>;
 
 /// The values that both have, and what only one has.
 fn pairs<'a>(base: &'a Side, new: &'a Side, metrics: &[Metric]) -> (Pairs<'a>, Vec<String>) {
-    let asked = |values: &&Values| values.exact || metrics.contains(&values.metric);
     let same = |a: &Values, b: &Values| a.cell == b.cell && a.metric == b.metric;
+    // Counts are compared unasked, where both have them of a cell. Where clean requests are held against those of
+    // another cell, there are none such, and nothing is missing.
+    let exact = |values: &&Values| values.exact;
+    let both = |before: &Values| new.values.iter().any(|now| same(before, now));
+    let counts = base.values.iter().filter(exact).any(both);
+    let counted_only = base.values.iter().all(|values| values.exact);
+    let asked = |values: &&Values| match values.exact {
+        true => counts || counted_only || metrics.contains(&values.metric),
+        false => metrics.contains(&values.metric),
+    };
     let (mut pairs, mut unmatched) = (Vec::new(), Vec::new());
     for before in base.values.iter().filter(asked) {
         match new.values.iter().find(|now| same(before, now)) {
@@ -234,6 +243,32 @@ mod tests {
         let mut other = base.clone();
         new(&mut other);
         compare(&Side::of(&base), &Side::of(&other), &options())
+    }
+
+    #[test]
+    fn counts_that_no_one_asked_for_are_not_missing() {
+        let mut record = record();
+        record.cells.truncate(1);
+        for run in &mut record.cells[0].runs {
+            run.cost.guest_instructions_per_io = Some(20_000.0);
+        }
+        let mut faulted = record.clone();
+        faulted.cells[0].cell.faults = vec!["late".to_owned()];
+        let asked = Options {
+            metrics: vec![Metric::CleanP99],
+            ..options()
+        };
+        let (plain, ruled) = (Side::of(&record), Side::of(&faulted));
+        let clean = compare(&plain, &ruled, &asked);
+        assert_eq!(clean.unmatched, Vec::<String>::new());
+        assert_eq!(clean.rows.len(), 1);
+        // Between equal cells they are compared beside it.
+        let metrics: Vec<Metric> = compare(&plain, &plain, &asked)
+            .rows
+            .iter()
+            .map(|row| row.metric)
+            .collect();
+        assert_eq!(metrics, [Metric::CleanP99, Metric::Instructions]);
     }
 
     #[test]

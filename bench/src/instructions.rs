@@ -8,7 +8,8 @@
 //! # Not fio's starting and ending
 //!
 //! fio takes tens of millions of instructions to start and to write its report. A job is therefore run twice, once
-//! for a single request: the slope between the two runs is what a request costs.
+//! for a single request: the slope between the two runs is what a request costs. What fio writes down of a run, a line an
+//! interval or a request, is in it. A run with requests that failed has no count: fio does not count them.
 
 use std::env;
 use std::fs;

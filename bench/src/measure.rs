@@ -225,6 +225,12 @@ struct Run {
 
 /// Instructions of a request: what a run has more than one of a single request, which starts and ends alike.
 fn slope(run: &Run, short: &Run) -> Option<f64> {
+    // A request that failed is none of fio's count, and took instructions.
+    run.fio
+        .output
+        .job()
+        .ok()
+        .filter(|job| job.errors() + job.verify_errors() == 0)?;
     let more = run
         .counted
         .ios
@@ -253,7 +259,11 @@ fn cost(setup: &Setup, run: &Run) -> Result<Cost> {
 )]
 fn result(job: &Job, setup: &Setup, run: &Run, short: Option<Counted>) -> Result<JobResult> {
     let fio = run.fio.output.job()?;
-    let (verify_errors, errors) = (fio.verify_errors(), fio.errors());
+    let (verify_errors, errors) = match job.verifies {
+        true => (fio.verify_errors(), fio.errors()),
+        // EILSEQ is a request's own error then, of its protection information.
+        false => (0, fio.verify_errors() + fio.errors()),
+    };
     let good = verify_errors == 0 && errors == 0;
     if job.verifies && good && fio.ios_read() < fio.ios_written() {
         return Err(BenchError::NotVerified {

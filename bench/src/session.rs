@@ -24,7 +24,7 @@ use crate::{Bench, Limits, Measured, Observer, Result, pins};
 pub use device::Stage;
 use marking::Marking;
 pub use peer::lacks;
-use split::End;
+use split::Ran;
 
 /// Intervals of a run's series.
 const INTERVALS: u32 = 20;
@@ -205,9 +205,9 @@ impl<'a> Session<'a> {
             let measured = self.bench.measure(&planned.job, setup, logs, &mut marking);
             let measured = marking.failure().map_or(measured, Err);
             let done = marking.end();
-            let (measured, (marks, faulted, lost)) = (measured?, done?);
-            let end = End::of(setup.limits.bound(&planned.job), planned.job.depth);
-            let split = split::split(&measured.log.requests, &faulted, end, lost);
+            let (measured, (marks, account)) = (measured?, done?);
+            let ran = Ran::of(setup.limits.bound(&planned.job), &planned.job);
+            let split = split::split(&measured.log.requests, &account, ran);
             let began_ms = measured.log.began_ms;
             let (run, raw) = run_result(round, began_s, measured);
             let marks = marks.into_iter().map(|(ms, what)| mark(ms, began_ms, what));

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use api::fault::Status;
+
 use super::{Bound, Order};
 use crate::fio_log::Logs;
 
@@ -34,8 +36,14 @@ pub(super) fn arguments(order: &Order<'_>) -> Vec<OsString> {
         && !order.job.verifies
     {
         // Rules may fail requests, and it is the others that are looked at as well. A request that fails is in no
-        // log, and counts as an error (`io_completed` in `io_u.c`).
-        arguments.push("--continue_on_error=io".into());
+        // log, and counts as an error (`io_completed` in `io_u.c`). Of these alone fio would go on after EIO only
+        // (`td_non_fatal_error` in `td_error.c`), so that each errno that a rule can give is named, by its number:
+        // fio does not know all names.
+        let errnos: Vec<String> = Status::all().map(|it| it.errno().to_string()).collect();
+        let errnos = errnos.join(":");
+        arguments.push("--continue_on_error=all".into());
+        // Of reads, of writes, and EILSEQ, which fio takes for an error of verifying (`td_error_type`).
+        arguments.push(format!("--ignore_error={errnos},{errnos},{errnos}").into());
     }
     match order.bound {
         Bound::Time(time) => {

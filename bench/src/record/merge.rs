@@ -60,6 +60,10 @@ fn differs(one: &Record, other: &Record) -> Option<(&'static str, String, String
             ("kernel", at.kernel.clone()),
             ("number of CPUs", at.machine.cpus.to_string()),
             ("accelerator", at.machine.accel.clone()),
+            (
+                "counting of instructions",
+                at.counts_instructions.to_string(),
+            ),
             ("CPU", at.cpu_model.clone()),
             (
                 "governor",

@@ -8,15 +8,15 @@ use api::{Event, EventKind, call};
 use nix::time::{ClockId, clock_gettime};
 
 use super::device::Stage;
-use super::split::Faulted;
+use super::split::{Account, Faulted};
 use crate::matrix::MarkSpec;
 use crate::session::Follow;
 use crate::{BenchError, Observer, Progress, Result};
 
 const SECTOR_BYTES: u64 = 512;
 
-/// What was done, when in ms since 1970; the requests that rules fired on; events that were lost.
-pub(super) type Done = (Vec<(u64, String)>, Vec<Faulted>, u64);
+/// What was done, when in ms since 1970; what the daemon says of the run.
+pub(super) type Done = (Vec<(u64, String)>, Account);
 
 /// An observer that changes rules on the way.
 pub(super) struct Marking<'a> {
@@ -30,6 +30,8 @@ pub(super) struct Marking<'a> {
     begun: bool,
     /// The daemon's last event before the run.
     since: u64,
+    /// Requests that had failed before the run.
+    failed_before: u64,
 }
 
 impl<'a> Marking<'a> {
@@ -46,6 +48,7 @@ impl<'a> Marking<'a> {
         let mut due = marks.to_vec();
         due.sort_by_key(|mark| mark.at_ms);
         let since = stage.events(None)?.last().map_or(0, |event| event.seq);
+        let failed_before = failed(stage, device)?;
         Ok(Self {
             follow,
             stage,
@@ -55,6 +58,7 @@ impl<'a> Marking<'a> {
             failed: None,
             begun: false,
             since,
+            failed_before,
         })
     }
 
@@ -108,7 +112,12 @@ impl<'a> Marking<'a> {
         let faulted = events
             .iter()
             .filter_map(|event| faulted(event, self.device, to_epoch_ns));
-        Ok((self.done, faulted.collect(), lost))
+        let account = Account {
+            faulted: faulted.collect(),
+            events_lost: lost,
+            failed: failed(self.stage, self.device)?.saturating_sub(self.failed_before),
+        };
+        Ok((self.done, account))
     }
 }
 
@@ -132,6 +141,13 @@ impl Observer for Marking<'_> {
     }
 }
 
+/// Requests of a device that failed, without those that failed because of what backs it.
+fn failed(stage: &Stage, device: u32) -> Result<u64> {
+    let stats = stage.ask("count what failed", call::stats(device))?;
+    let errors: u64 = stats.ops.iter().map(|of| of.errors).sum();
+    Ok(errors.saturating_sub(stats.backing_errors + stats.integrity_errors))
+}
+
 /// A request of this device on which a rule had fired and that was committed.
 fn faulted(event: &Event, device: u32, to_epoch_ns: u64) -> Option<Faulted> {
     let is_it = event.kind == EventKind::Completed && event.device == Some(device);
@@ -140,6 +156,7 @@ fn faulted(event: &Event, device: u32, to_epoch_ns: u64) -> Option<Faulted> {
         at_ms: event.time_ns.saturating_add(to_epoch_ns) / 1_000_000,
         is_source: event.op == Some(Op::Write),
         offset_bytes: event.sector?.0 * SECTOR_BYTES,
+        bytes: u64::from(event.sectors.unwrap_or(0)) * SECTOR_BYTES,
         failed: event.result.is_some_and(|result| result < 0),
     })
 }

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::Job;
 use crate::fio::Bound;
 use crate::fio_log::Request;
 use crate::record::{Part, Split};
@@ -30,29 +31,60 @@ pub(super) struct Faulted {
     pub(super) is_source: bool,
     /// Where it began on the device.
     pub(super) offset_bytes: u64,
+    /// Its length.
+    pub(super) bytes: u64,
     /// Whether it was committed with an error.
     pub(super) failed: bool,
 }
 
-/// How a job ended.
+/// What the daemon says of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Account {
+    /// The requests on which a rule fired, as far as their events are there.
+    pub(super) faulted: Vec<Faulted>,
+    /// Events that are not.
+    pub(super) events_lost: u64,
+    /// Requests that failed, and not because of what is behind the device; from its counters, which lose none.
+    pub(super) failed: u64,
+}
+
+impl Account {
+    /// Requests of fio's that rules failed, of so many bytes each. One of the device's may be several of fio's, which
+    /// the block layer has merged, or a part of one.
+    fn failed_of(&self, block_size_bytes: u64) -> u64 {
+        let failed = self.faulted.iter().filter(|fault| fault.failed);
+        let told: u64 = failed
+            .map(|fault| (fault.bytes / block_size_bytes.max(1)).max(1))
+            .sum();
+        told.max(self.failed)
+    }
+}
+
+/// What must be known of a job and of its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct Ran {
     /// Its time in ms, where that bounds it.
     time_ms: Option<u64>,
     /// Requests in flight at most, of one client.
     depth: usize,
+    /// How much each asks for.
+    block_size_bytes: u64,
+    /// Whether it goes on after a request that failed: one that verifies ends, and is no good answer.
+    goes_on: bool,
 }
 
-impl End {
-    /// Of a job with this bound and depth.
-    pub(super) fn of(bound: Bound, depth: u32) -> Self {
+impl Ran {
+    /// Of a job with this bound.
+    pub(super) fn of(bound: Bound, job: &Job) -> Self {
         let time_ms = match bound {
             Bound::Time(time) => u64::try_from(time.as_millis()).ok(),
             Bound::Ios(_) | Bound::SizeBytes(_) => None,
         };
         Self {
             time_ms,
-            depth: usize::try_from(depth).unwrap_or(usize::MAX),
+            depth: usize::try_from(job.depth).unwrap_or(usize::MAX),
+            block_size_bytes: job.block_size_bytes,
+            goes_on: !job.verifies,
         }
     }
 
@@ -79,12 +111,7 @@ impl End {
 }
 
 /// Puts each request on its side.
-pub(super) fn split(
-    requests: &[Request],
-    faulted: &[Faulted],
-    end: End,
-    events_lost: u64,
-) -> Split {
+pub(super) fn split(requests: &[Request], account: &Account, ran: Ran) -> Split {
     let mut by_place: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (index, request) in requests.iter().enumerate() {
         by_place
@@ -95,7 +122,7 @@ pub(super) fn split(
     let mut hit: BTreeSet<usize> = BTreeSet::new();
     let mut unmatched = 0;
     // fio logs no request that failed.
-    for fault in faulted.iter().filter(|fault| !fault.failed) {
+    for fault in account.faulted.iter().filter(|fault| !fault.failed) {
         let place = by_place.range(..=fault.offset_bytes).next_back();
         let covers = |index: &&usize| {
             let request = &requests[**index];
@@ -117,7 +144,13 @@ pub(super) fn split(
             None => unmatched += 1,
         }
     }
-    let drained = end.drained(requests);
+    let failed = account.failed_of(ran.block_size_bytes);
+    let (failed, ended_it) = if ran.goes_on {
+        (failed, 0)
+    } else {
+        (0, failed)
+    };
+    let drained = ran.drained(requests);
     let counted = requests
         .iter()
         .enumerate()
@@ -134,15 +167,11 @@ pub(super) fn split(
     Split {
         clean: Part::of(clean),
         faulted: Part::of(late),
-        drained: number_of(drained.len()),
-        failed: number_of(faulted.iter().filter(|fault| fault.failed).count()),
-        unmatched,
-        events_lost,
+        drained: u64::try_from(drained.len()).unwrap_or(u64::MAX),
+        failed,
+        unmatched: unmatched + ended_it,
+        events_lost: account.events_lost,
     }
-}
-
-fn number_of(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -167,15 +196,26 @@ mod tests {
             at_ms,
             is_source: false,
             offset_bytes,
+            bytes: 8192,
             failed: false,
         }
     }
 
     /// Of a job that drains nothing.
-    const NONE: End = End {
+    const NONE: Ran = Ran {
         time_ms: None,
         depth: 0,
+        block_size_bytes: 8192,
+        goes_on: true,
     };
+
+    /// The whole account.
+    fn of(faulted: &[Faulted]) -> Account {
+        Account {
+            faulted: faulted.to_vec(),
+            ..Account::default()
+        }
+    }
 
     #[test]
     fn the_same_place_close_in_time_is_the_same_request() {
@@ -192,7 +232,11 @@ mod tests {
             fault(9000, 0),
             fault(1000, 99_999_999),
         ];
-        let split = split(&requests, &faulted, NONE, 3);
+        let account = Account {
+            events_lost: 3,
+            ..of(&faulted)
+        };
+        let split = split(&requests, &account, NONE);
         assert_eq!((split.clean.ios, split.faulted.ios), (3, 1));
         assert_eq!((split.unmatched, split.events_lost), (2, 3));
         assert!(split.faulted.percentiles_ns.p50 > 49_000_000);
@@ -207,7 +251,7 @@ mod tests {
             request(1075, 0, 70_000_000),
             request(1040, 0, 10_000),
         ];
-        let split = split(&requests, &[fault(1056, 0)], NONE, 0);
+        let split = split(&requests, &of(&[fault(1056, 0)]), NONE);
         assert_eq!((split.clean.ios, split.faulted.ios), (2, 1));
         assert!(split.faulted.percentiles_ns.p50 > 69_000_000, "{split:?}");
     }
@@ -222,7 +266,7 @@ mod tests {
             is_source: true,
             ..fault(1000, 0)
         };
-        let split = split(&[request(1000, 0, 10_000), write], &[fault], NONE, 0);
+        let split = split(&[request(1000, 0, 10_000), write], &of(&[fault]), NONE);
         assert!(split.faulted.percentiles_ns.p50 > 49_000_000, "{split:?}");
     }
 
@@ -232,14 +276,33 @@ mod tests {
             failed: true,
             ..fault(1000, 0)
         };
-        let split = split(&[request(1000, 0, 10_000)], &[failed], NONE, 0);
-        assert_eq!((split.clean.ios, split.faulted.ios), (1, 0));
-        assert_eq!((split.failed, split.unmatched), (1, 0));
+        let requests = [request(1000, 0, 10_000)];
+        let one = split(&requests, &of(&[failed]), NONE);
+        assert_eq!((one.clean.ios, one.faulted.ios), (1, 0));
+        assert_eq!((one.failed, one.unmatched), (1, 0));
+        // Four of fio's that were merged, and events that were lost: the counters have lost none.
+        let merged = Faulted {
+            bytes: 4 * 8192,
+            ..failed
+        };
+        assert_eq!(split(&requests, &of(&[merged]), NONE).failed, 4);
+        let lost = Account {
+            failed: 9,
+            ..of(&[merged])
+        };
+        assert_eq!(split(&requests, &lost, NONE).failed, 9);
+        // It ends a job that verifies, and excuses nothing.
+        let verifies = Ran {
+            goes_on: false,
+            ..NONE
+        };
+        let ended = split(&requests, &of(&[failed]), verifies);
+        assert_eq!((ended.failed, ended.unmatched), (0, 1));
     }
 
     #[test]
     fn without_faults_all_are_clean() {
-        let split = split(&[request(1, 0, 5)], &[], NONE, 0);
+        let split = split(&[request(1, 0, 5)], &of(&[]), NONE);
         assert_eq!(
             (split.clean.ios, split.faulted.ios, split.unmatched),
             (1, 0, 0)
@@ -254,14 +317,17 @@ mod tests {
             .collect();
         requests.extend((900..916).map(|index| request(1551, index * 8192, 53_000_000)));
         let faulted = [fault(1550, 900 * 8192)];
-        let of = |bound| split(&requests, &faulted, End::of(bound, 16), 0);
-        let timed = of(Bound::Time(Duration::from_millis(500)));
+        let ran = |bound| {
+            let job = Job::load("rand-destination-4k-qd16").unwrap();
+            split(&requests, &of(&faulted), Ran::of(bound, &job))
+        };
+        let timed = ran(Bound::Time(Duration::from_millis(500)));
         assert_eq!((timed.clean.ios, timed.faulted.ios), (900, 0));
         assert_eq!((timed.drained, timed.unmatched), (16, 0));
         assert!(timed.clean.percentiles_ns.p99_99 < 1_100_000, "{timed:?}");
-        assert_eq!(of(Bound::Ios(916)), timed, "its last sixteen");
+        assert_eq!(ran(Bound::Ios(916)), timed, "its last sixteen");
         // A job whose own time was shorter.
-        assert_eq!(of(Bound::Time(Duration::from_secs(3))), timed);
+        assert_eq!(ran(Bound::Time(Duration::from_secs(3))), timed);
     }
 
     #[test]
@@ -275,7 +341,8 @@ mod tests {
             client: 2,
             ..request(1150, 0, 2_000_000)
         });
-        let end = End::of(Bound::Time(Duration::from_millis(95)), 1);
+        let job = Job::load("rand-destination-4k-qd1").unwrap();
+        let end = Ran::of(Bound::Time(Duration::from_millis(95)), &job);
         assert_eq!(
             end.drained(&requests),
             BTreeSet::from([1, 3]),

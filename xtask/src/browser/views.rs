@@ -44,8 +44,8 @@ pub(super) const VIEWS: [View; 4] = [
 /// What is behind a text must differ from it so much: WCAG 2.2, success criterion 1.4.3, for ordinary text.
 const CONTRAST: f64 = 4.5;
 
-/// Every text with its contrast to the nearest background that is not transparent. Paper and an empty page are white,
-/// and a page that is dark by its own `color-scheme` is near black.
+/// Every text with its contrast to the nearest background of an element of HTML that is not transparent; a page
+/// without any is taken for white. What a drawing has behind its own texts, and `opacity`, are not seen.
 pub(super) const TEXTS: &str = "JSON.stringify((() => {
     const part = value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
     const numbers = text => (text.match(/[0-9.]+/g) || []).map(Number);
