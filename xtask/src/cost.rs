@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// be given often.
     #[arg(long, value_name = "TEXT")]
     way: Vec<String>,
-    /// Also requests of 256 KiB, FUA, flush and discard.
+    /// Also requests of 256 KiB, FUA, flush, discard and write zeroes.
     #[arg(long)]
     operations: bool,
     /// Put all programs in one group of the scheduler, instead of each session in its own.
@@ -150,9 +150,12 @@ pub(crate) fn measure_published(arguments: &Arguments, rublk: &Path) -> Result<R
 fn measure(
     arguments: &Arguments,
     what: What,
-    programs: Vec<PathBuf>,
+    mut programs: Vec<PathBuf>,
     directory: &str,
 ) -> Result<Report> {
+    if arguments.operations {
+        programs.push(programs::write_zeroes()?);
+    }
     let report = guest::count(arguments, what, programs)?;
     let directory = programs::target().join(directory);
     let file = directory.join("result.json");

@@ -41,6 +41,11 @@ pub(super) fn floor() -> Result<PathBuf> {
     example("ublk", FLOOR)
 }
 
+/// What asks for zeroes to be written.
+pub(super) fn write_zeroes() -> Result<PathBuf> {
+    example("xtask", "write_zeroes")
+}
+
 /// bvecd with and without the fault engine, and what changes rules.
 pub(super) fn faults() -> Result<Vec<PathBuf>> {
     let mut without = cargo(&["build", "--release", "--bins", "--package", "daemon"]);

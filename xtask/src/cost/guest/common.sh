@@ -64,13 +64,20 @@ run() {
         file=fio-jobs/$job.fio
         [ -e "$file" ] || file=cost-jobs/$job.fio
         [ -z "$queue" ] || before=$(ran_ns "$queue")
+        case $job in write-zeroes-*)
+            # fio has no such operation, and not every device of others.
+            read -r most <"/sys/class/block/${run_device#/dev/}/queue/write_zeroes_max_bytes" && [ "$most" != 0 ] || continue
+            "$@" write_zeroes "$run_device" $((size_mib * 1048576)) 4096 "${END#--number_ios=}" >"$run_place/$job.json" ||
+                die "$run_title: no zeroes were written" ;;
+        *)
         # END is several words, fio_words may be none.
         DEV="$run_device" "$@" fio --thread --allow_file_create=0 --filename="$run_device" --size=${size_mib}M --io_size=1T \
             --norandommap $END $fio_words --output-format=json --output="$run_place/$job.json" \
-            "$file" || die "$run_title: fio failed on $job"
+            "$file" || die "$run_title: fio failed on $job" ;;
+        esac
         [ -z "$queue" ] || echo $(($(ran_ns "$queue") - before)) >"$run_place/$job.queue"
-        # What was discarded has become a hole.
-        case $job in discard-*) fill_backing ;; esac
+        # What was discarded or zeroed has become a hole.
+        case $job in discard-* | write-zeroes-*) fill_backing ;; esac
     done
     echo "$run_title"
 }
