@@ -167,9 +167,8 @@ fn pairs<'a>(base: &'a Side, new: &'a Side, metrics: &[Metric]) -> (Pairs<'a>, V
     let both = |before: &Values| new.values.iter().any(|now| same(before, now));
     let counts = base.values.iter().filter(exact).any(both);
     let counted_only = base.values.iter().all(|values| values.exact);
-    let asked = |values: &&Values| match values.exact {
-        true => counts || counted_only || metrics.contains(&values.metric),
-        false => metrics.contains(&values.metric),
+    let asked = |values: &&Values| {
+        metrics.contains(&values.metric) || values.exact && (counts || counted_only)
     };
     let (mut pairs, mut unmatched) = (Vec::new(), Vec::new());
     for before in base.values.iter().filter(asked) {

@@ -97,12 +97,7 @@ impl Bench {
         Ok(Measured {
             job: result(job, setup, &run, short.as_ref().map(|short| short.counted))?,
             histogram: run.fio.output.job()?.latencies(job.direction),
-            cost: Cost {
-                guest_instructions_per_io: short
-                    .filter(|_| counts)
-                    .and_then(|short| slope(&run, &short)),
-                ..cost(setup, &run)?
-            },
+            cost: cost(setup, &run, short.as_ref().filter(|_| counts))?,
             log: run.fio.log,
             raw: run.fio.raw,
         })
@@ -225,12 +220,6 @@ struct Run {
 
 /// Instructions of a request: what a run has more than one of a single request, which starts and ends alike.
 fn slope(run: &Run, short: &Run) -> Option<f64> {
-    // A request that failed is none of fio's count, and took instructions.
-    run.fio
-        .output
-        .job()
-        .ok()
-        .filter(|job| job.errors() + job.verify_errors() == 0)?;
     let more = run
         .counted
         .ios
@@ -240,8 +229,10 @@ fn slope(run: &Run, short: &Run) -> Option<f64> {
     Some(number(instructions) / number(more))
 }
 
-fn cost(setup: &Setup, run: &Run) -> Result<Cost> {
+fn cost(setup: &Setup, run: &Run, short: Option<&Run>) -> Result<Cost> {
     let fio = run.fio.output.job()?;
+    // A request that failed is none of fio's count, and took instructions.
+    let short = short.filter(|_| fio.errors() + fio.verify_errors() == 0);
     let per_io = |count: u64| number(count) / number(fio.ios().max(1));
     let daemons = |count: u64| setup.daemon_pid.map(|_| per_io(count));
     Ok(Cost {
@@ -249,7 +240,7 @@ fn cost(setup: &Setup, run: &Run) -> Result<Cost> {
         daemon_cpu_ns_per_io: daemons(run.daemon_cpu_ns),
         client_switches_per_io: per_io(fio.switches()),
         daemon_switches_per_io: daemons(run.daemon_switches),
-        guest_instructions_per_io: None,
+        guest_instructions_per_io: short.and_then(|short| slope(run, short)),
     })
 }
 

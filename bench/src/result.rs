@@ -57,10 +57,10 @@ pub struct JobResult {
 }
 
 impl JobResult {
-    /// Whether the device did what it should: no errors, no wrong data, no pin left behind.
+    /// Whether the device did what it should: some I/O, no errors, no wrong data, no pin left behind.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.errors == 0 && self.verify_errors == 0 && self.pins_outstanding == 0
+        self.errors == 0 && self.verify_errors == 0 && self.pins_outstanding == 0 && self.iops > 0.0
     }
 }
 

@@ -243,10 +243,7 @@ impl<'a> Monitor<'a> {
 
     /// Tells the guest to end its command and to send what it has; false if it does not listen.
     fn tell(&mut self, control: &mut UnixStream, signal: i32, cause: Cause) -> bool {
-        if self.ready.is_none() || !self.limits.listens {
-            return false;
-        }
-        if !order(control, signal) {
+        if self.ready.is_none() || !self.limits.listens || !order(control, signal) {
             return false;
         }
         let patience = PATIENCE.as_secs();

@@ -14,10 +14,9 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::json;
-
-/// A multiplier and an increment of a linear congruential generator with the full period of 2^64 (Knuth, MMIX).
-const DRAW: (u64, u64) = (6_364_136_223_846_793_005, 1_442_695_040_888_963_407);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -30,11 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
     let length = i64::try_from(block)?;
     let (usage, begin) = (getrusage(UsageWho::RUSAGE_THREAD)?, Instant::now());
-    let mut drawn = 1_u64;
+    let mut random = ChaCha8Rng::seed_from_u64(1);
     for _ in 0..requests {
-        drawn = drawn.wrapping_mul(DRAW.0).wrapping_add(DRAW.1);
-        // The lower bits of such a generator have short periods.
-        let offset = (drawn >> 33) % (span / block) * block;
+        let offset = random.next_u64() % (span / block) * block;
         fallocate(&file, hole, i64::try_from(offset)?, length)?;
     }
     let (took, used) = (begin.elapsed(), getrusage(UsageWho::RUSAGE_THREAD)?);

@@ -5,6 +5,7 @@
 mod protocol;
 mod views;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -81,14 +82,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure_all()?;
     let mut good = true;
     for page in &arguments.pages {
-        let problems = look(page, &[])?;
-        for problem in &problems {
-            say(format_args!("{}: {problem}", page.display()));
-        }
-        if problems.is_empty() {
+        let problems = told_of(page.display(), page, &[])?;
+        if problems == 0 {
             say(format_args!("{}: nothing found", page.display()));
         }
-        good &= problems.is_empty();
+        good &= problems == 0;
     }
     Ok(ExitCode::from(u8::from(!good)))
 }
@@ -116,19 +114,22 @@ fn check_one(subject: &Subject, bvecctl: &Path) -> Result<()> {
             .arg(subject.option)
             .arg(directory.path().join(subject.written)),
     )?;
-    let problems = look(&directory.path().join(subject.page), subject.figures)?;
-    for problem in &problems {
-        say(format_args!("the page of {record}: {problem}"));
-    }
-    ensure!(
-        problems.is_empty(),
-        "the page of {record} has {} faults",
-        problems.len()
-    );
+    let page = directory.path().join(subject.page);
+    let problems = told_of(format_args!("the page of {record}"), &page, subject.figures)?;
+    ensure!(problems == 0, "the page of {record} has {problems} faults");
     say(format_args!(
         "browser: the page of {record} is whole, and fetches nothing"
     ));
     Ok(())
+}
+
+/// Looks at a page, says what is wrong with it, and how much that is.
+fn told_of(name: impl Display, page: &Path, kinds: &[&str]) -> Result<usize> {
+    let problems = look(page, kinds)?;
+    for problem in &problems {
+        say(format_args!("{name}: {problem}"));
+    }
+    Ok(problems.len())
 }
 
 /// What is wrong with a page that must have figures of these kinds.

@@ -113,11 +113,8 @@ impl Side {
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let environment = &record.environment;
-        let counting = if environment.counts_instructions {
-            "on"
-        } else {
-            "off"
-        };
+        let mut facts = environment.facts();
+        facts.push(("runtime in ns", record.plan.runtime_ns.to_string()));
         let values = record.cells.iter().flat_map(|cell| {
             let counted = |run: &RunResult| run.cost.guest_instructions_per_io.is_some();
             let counts = cell
@@ -139,16 +136,7 @@ impl Side {
                 revision: Some(environment.revision.clone()),
                 kernel: environment.kernel.clone(),
             },
-            facts: vec![
-                ("kernel", environment.kernel.clone()),
-                ("CPU", environment.cpu_model.clone()),
-                ("number of CPUs", environment.machine.cpus.to_string()),
-                ("accelerator", environment.machine.accel.clone()),
-                ("counting of instructions", counting.to_owned()),
-                ("governor", environment.governor.clone().unwrap_or_default()),
-                ("fio", environment.fio_version.clone()),
-                ("runtime in ns", record.plan.runtime_ns.to_string()),
-            ],
+            facts,
             complete: record.complete,
             values: values.collect(),
         }

@@ -57,8 +57,11 @@ fn a_cost_is_the_daemons_only_if_there_is_one() {
         ..setup()
     };
     let run = run(READ, 1);
-    assert_eq!(cost(&setup(), &run).unwrap().daemon_cpu_ns_per_io, None);
-    let cost = cost(&served, &run).unwrap();
+    assert_eq!(
+        cost(&setup(), &run, None).unwrap().daemon_cpu_ns_per_io,
+        None
+    );
+    let cost = cost(&served, &run, None).unwrap();
     assert_eq!(cost.daemon_switches_per_io, Some(1.0));
     assert!(cost.client_cpu_ns_per_io > 0.0);
 }

@@ -50,6 +50,26 @@ impl Environment {
             began_s: now_s,
         }
     }
+
+    /// What must be alike where numbers are put together or compared, with its name.
+    #[must_use]
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let counts = if self.counts_instructions {
+            "on"
+        } else {
+            "off"
+        };
+        let governor = self.governor.as_deref().unwrap_or("none");
+        vec![
+            ("kernel", self.kernel.clone()),
+            ("CPU", self.cpu_model.clone()),
+            ("number of CPUs", self.machine.cpus.to_string()),
+            ("accelerator", self.machine.accel.clone()),
+            ("counting of instructions", counts.to_owned()),
+            ("governor", governor.to_owned()),
+            ("fio", self.fio_version.clone()),
+        ]
+    }
 }
 
 /// The scheduler of a block device, which the kernel puts in brackets.

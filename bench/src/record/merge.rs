@@ -54,28 +54,17 @@ fn has(record: &Record, cell: &CellResult) -> bool {
 /// What is not alike, as one has it and as the other has it.
 fn differs(one: &Record, other: &Record) -> Option<(&'static str, String, String)> {
     let facts = |record: &Record| {
-        let (at, plan) = (&record.environment, &record.plan);
-        [
-            ("revision", at.revision.clone()),
-            ("kernel", at.kernel.clone()),
-            ("number of CPUs", at.machine.cpus.to_string()),
-            ("accelerator", at.machine.accel.clone()),
-            (
-                "counting of instructions",
-                at.counts_instructions.to_string(),
-            ),
-            ("CPU", at.cpu_model.clone()),
-            (
-                "governor",
-                at.governor.clone().unwrap_or_else(|| "none".to_owned()),
-            ),
-            ("fio", at.fio_version.clone()),
+        let plan = &record.plan;
+        let mut facts = vec![("revision", record.environment.revision.clone())];
+        facts.extend(record.environment.facts());
+        facts.extend([
             ("matrix", plan.name.clone()),
             ("seed", plan.seed.to_string()),
             ("rounds", plan.rounds.to_string()),
             ("runtime in ns", plan.runtime_ns.to_string()),
             ("warm-up in ns", plan.warm_up_ns.to_string()),
-        ]
+        ]);
+        facts
     };
     let mut both = facts(one).into_iter().zip(facts(other));
     both.find(|((_, a), (_, b))| a != b)

@@ -192,10 +192,10 @@ fn run_jobs(run: &Run, context: &Context) -> Result<Exit> {
     context
         .output
         .answer(&answer, |answer| results_text(&answer.jobs))?;
-    for job in answer.jobs.iter().filter(|job| !is_right(job)) {
+    for job in answer.jobs.iter().filter(|job| !job.is_good()) {
         note(format!("the answer of {} is bad: {}", job.name, wrong(job)));
     }
-    let good = answer.jobs.iter().all(is_right);
+    let good = answer.jobs.iter().all(JobResult::is_good);
     Ok(if good { Exit::Done } else { Exit::Bad })
 }
 
@@ -220,11 +220,6 @@ impl Run {
         };
         Setup::of_device(device, limits, self.seed)
     }
-}
-
-/// Whether a job did I/O, without errors, and left no pins.
-pub(crate) fn is_right(job: &JobResult) -> bool {
-    job.is_good() && job.iops > 0.0
 }
 
 /// What is wrong with a job's result.
@@ -319,14 +314,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_bad_result_says_what_is_bad() {
-        assert!(is_right(&result("x")));
+        assert!(result("x").is_good());
         let bad = JobResult {
             errors: 2,
             pins_outstanding: -1,
             iops: 0.0,
             ..result("x")
         };
-        assert!(!is_right(&bad));
+        assert!(!bad.is_good());
         assert_eq!(wrong(&bad), "2 errors, -1 pins left, 0 IOPS");
     }
 

@@ -17,7 +17,7 @@ pub(super) fn wrong(report: &Report) -> Vec<String> {
     let mut wrong = Vec::new();
     for job in &report.jobs {
         let name = format!("{} on {} ({})", job.name, job.device, job.data_path);
-        if !jobs::is_right(job) {
+        if !job.is_good() {
             wrong.push(format!("{name}: {}", jobs::wrong(job)));
         }
         if let Some(device) = device_of(&report.devices, job)
